@@ -1,0 +1,329 @@
+"""The TFDS builder: schema, splits, and the glue from videos to stored examples."""
+
+import contextlib
+import dataclasses
+import datetime
+import logging
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from kinetics_clips import annotations, report, videos
+from kinetics_clips.videos import Video
+
+_log = logging.getLogger(__name__)
+
+RELEASES = ("k400", videos.FOLDER)
+
+_DESCRIPTION = """\
+Kinetics is a collection of about 300,000 ten-second YouTube videos of human actions,
+or several hundred thousand in its later releases. This dataset stores every frame of
+every video as a JPEG, so that a window of consecutive frames can be read and decoded
+without touching the rest; `kinetics_clips.load_clips` reads random clips back. The
+config `folder` stores any videos that lie in class folders in the same way.
+"""
+
+_CITATION = """\
+@article{kay2017kinetics,
+  title={The Kinetics Human Action Video Dataset},
+  author={Kay, Will and Carreira, Joao and Simonyan, Karen and Zhang, Brian and
+          Hillier, Chloe and Vijayanarasimhan, Sudheendra and Viola, Fabio and
+          Green, Tim and Back, Trevor and Natsev, Paul and Suleyman, Mustafa and
+          Zisserman, Andrew},
+  journal={arXiv preprint arXiv:1705.06950},
+  year={2017}
+}
+"""
+
+
+def _require(name: str, value: object, holds: bool, requirement: str) -> None:
+    if not holds:
+        raise ValueError(f"`{name}` must be {requirement}, got {value!r}.")
+
+
+def _require_whole(
+    name: str, value: object, low: int, high: int, optional: bool = False
+) -> None:
+    if value is None and optional:
+        return
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    _require(
+        name,
+        value,
+        whole and low <= value <= high,
+        f"a whole number in [{low}, {high}]" + (" or None" if optional else ""),
+    )
+
+
+@dataclasses.dataclass(kw_only=True, eq=False)
+class KineticsClipsConfig(tfds.core.BuilderConfig):
+    """What changes the bytes on disk, and nothing else.
+
+    TFDS knows a dataset by its name alone, so the name is a function of the values:
+    the defaults are `k400` and `folder`, and every other value adds its suffix, as in
+    `k400_128px_q95_1000videos`. Give a name of your own (letters, digits, `_`, `-`,
+    `.`) to keep several folder datasets apart.
+
+    Attributes:
+      name: Computed from the other values when empty.
+      release: `k400`, or `folder` for a tree of class folders.
+      short_side: Pixels that the shorter side of a frame is scaled down to, its aspect
+        kept; None = as it is. 256 is what most published training recipes read.
+      jpeg_quality: In [1, 100]. 85 is about 14 KB a 340x256 frame.
+      max_videos: Videos of each split, the first in the order of a hash of their id
+        among those that have a file; None = all.
+
+    Raises:
+      ValueError: If a value is out of its range.
+    """
+
+    name: str = ""
+    release: str = "folder"
+    short_side: int | None = 256
+    jpeg_quality: int = 85
+    max_videos: int | None = None
+
+    def __post_init__(self) -> None:
+        _require(
+            "release", self.release, self.release in RELEASES, " or ".join(RELEASES)
+        )
+        _require_whole("short_side", self.short_side, 16, 1 << 16, optional=True)
+        _require_whole("jpeg_quality", self.jpeg_quality, 1, 100)
+        _require_whole("max_videos", self.max_videos, 1, 1 << 31, optional=True)
+        self.name = self.name or self._computed_name()
+        _require(
+            "name",
+            self.name,
+            re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name, re.ASCII) is not None,
+            "letters, digits, '_', '-' and '.'",
+        )
+
+    @property
+    def values(self) -> dict[str, object]:
+        """The values that change the bytes on disk."""
+        return {
+            "release": self.release,
+            "short_side": self.short_side,
+            "jpeg_quality": self.jpeg_quality,
+            "max_videos": self.max_videos,
+        }
+
+    def _computed_name(self) -> str:
+        parts = [self.release]
+        if self.short_side != 256:
+            parts.append(f"{self.short_side}px" if self.short_side else "fullsize")
+        if self.jpeg_quality != 85:
+            parts.append(f"q{self.jpeg_quality}")
+        if self.max_videos:
+            parts.append(f"{self.max_videos}videos")
+        return "_".join(parts)
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """Stores the frames of Kinetics videos, or of any videos in class folders.
+
+    Besides TFDS's own arguments it takes `num_workers`, the number of processes that
+    decode (default: the cores that this process may use).
+
+    The finished dataset directory holds `build_report.csv`, a row for every annotated
+    video and every video file found, and `builder.info.metadata` their totals.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "Initial release."}  # noqa: RUF012 (TFDS's convention)
+    BUILDER_CONFIGS = [  # noqa: RUF012
+        KineticsClipsConfig(
+            release="k400",
+            description="Kinetics-400: annotations/*.csv and videos below train/, "
+            "val/ and test/.",
+        ),
+        KineticsClipsConfig(
+            release="folder",
+            description="Any videos as <split>/<class>/<video>.",
+        ),
+    ]
+    MANUAL_DOWNLOAD_INSTRUCTIONS = """\
+`manual_dir` must hold the videos; pass it as `--manual_dir` to `tfds build`, or as
+`tfds.download.DownloadConfig(manual_dir=...)` in Python.
+
+`kinetics_clips/k400`: the files that https://github.com/cvdfoundation/kinetics-dataset
+explains how to download:
+  annotations/train.csv  val.csv  test.csv
+  train/  val/  test/     videos <youtube_id>_<start>_<end>.mp4, anywhere below
+
+`kinetics_clips/folder`: any videos, in class folders:
+  train/<class>/<video>.mp4  val/<class>/<video>.mp4  test/<class>/<video>.mp4
+
+A split exists when its folder does.
+"""
+
+    def __init__(self, *, num_workers: int | None = None, **kwargs):
+        _require_whole("num_workers", num_workers, 1, 4096, optional=True)
+        self._num_workers = num_workers
+        super().__init__(**kwargs)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        release = self.builder_config.release
+        # The classes of a tree of folders are known when the tree has been seen.
+        names = None if release == videos.FOLDER else annotations.class_names(release)
+        return self.dataset_info_from_configs(
+            description=_DESCRIPTION,
+            homepage="https://github.com/cvdfoundation/kinetics-dataset",
+            citation=_CITATION,
+            features=tfds.features.FeaturesDict(
+                {
+                    "video": tfds.features.Sequence(
+                        tfds.features.Image(
+                            shape=(None, None, 3), encoding_format="jpeg"
+                        ),
+                        doc="Frames in display order.",
+                    ),
+                    "label": tfds.features.ClassLabel(
+                        names=names,
+                        doc="-1 where the release publishes no label.",
+                    ),
+                    "video_id": tfds.features.Text(
+                        doc="<youtube_id>_<start>_<end>, or the path below the "
+                        "split without its suffix; unique in its split."
+                    ),
+                    "filename": tfds.features.Text(doc="Source file below the root."),
+                    "num_frames": tfds.features.Scalar(np.int64, doc="Frames stored."),
+                    "height": tfds.features.Scalar(
+                        np.int64, doc="Of every frame, in pixels."
+                    ),
+                    "width": tfds.features.Scalar(
+                        np.int64, doc="Of every frame, in pixels."
+                    ),
+                    "fps": tfds.features.Scalar(
+                        np.float32,
+                        doc="Frames a second by their timestamps; 0 = unknown.",
+                    ),
+                }
+            ),
+            supervised_keys=("video", "label"),
+            metadata=tfds.core.MetadataDict(),
+        )
+
+    def _download_and_prepare(self, dl_manager, download_config) -> None:
+        """Runs TFDS's own method; ends the workers; keeps the report with the data."""
+        self._rows: list[report.Row] = []
+        with contextlib.ExitStack() as self._open_generators:
+            super()._download_and_prepare(dl_manager, download_config)
+        order = list(annotations.SPLITS)
+        self._rows.sort(key=lambda r: (order.index(r.split), r.filename, r.video_id))
+        report.write(self.data_path / report.FILENAME, self._rows)
+        _log.info("%s", report.summary(self._rows))
+        self.info.metadata["totals"] = report.totals(self._rows)
+        self.info.metadata["config"] = self.builder_config.values
+        self.info.metadata["manual_dir"] = os.fspath(dl_manager.manual_dir)
+        self.info.metadata["built"] = _now()
+
+    def _split_generators(self, dl_manager):
+        root = Path(dl_manager.manual_dir).absolute()
+        found = videos.find(root, self.builder_config.release)
+        self.info.features["label"].names = found.class_names
+        generators = {}
+        for split in found.splits:
+            self._rows += [report.unmatched(split.name, f) for f in split.unmatched]
+            to_encode = self._select(split)
+            if not self._any_stored(to_encode):
+                # TFDS would end the build of all splits on an empty one.
+                _log.warning("%s: left out: no video can be stored", split.name)
+                continue
+            generator = self._generate_examples(split.name, to_encode)
+            self._open_generators.enter_context(contextlib.closing(generator))
+            generators[split.name] = generator
+        if not generators:
+            raise ValueError(
+                f"{root} must hold at least one video that can be stored, got "
+                f"{report.summary(self._rows)}. The log above names them."
+            )
+        return generators
+
+    def _select(self, split: videos.Split) -> list[Video]:
+        """Returns the videos to encode; reports those known to be bad."""
+        for video in split.videos:
+            if video.problem is not None:
+                self._fail(video, *video.problem)
+        good = [video for video in split.videos if video.problem is None]
+        limit = self.builder_config.max_videos
+        if limit is not None and limit < len(good):
+            _log.info("%s: %d of %d videos are taken", split.name, limit, len(good))
+        return good[:limit]
+
+    def _any_stored(self, to_encode: list[Video]) -> bool:
+        """Encodes videos until one succeeds; reports them all where none does."""
+        failures = []
+        with contextlib.closing(self._encode(to_encode, num_workers=1)) as results:
+            for video, result in results:
+                if not isinstance(result, Exception):
+                    return True
+                failures.append((video, result))
+        for video, error in failures:
+            self._fail(video, error.reason, error.detail)
+        return False
+
+    def _generate_examples(
+        self, split: str, to_encode: list[Video]
+    ) -> Iterator[tuple[str, dict]]:
+        num_failed = 0
+        with (
+            contextlib.closing(self._encode(to_encode, self._num_workers)) as results,
+            tfds.core.utils.tqdm(
+                total=len(to_encode), desc=split, unit=" videos", mininterval=1.0
+            ) as progress,
+        ):
+            for video, result in results:
+                if isinstance(result, Exception):
+                    num_failed += 1
+                    self._fail(video, result.reason, result.detail)
+                else:
+                    self._rows.append(report.stored(video, result))
+                    yield video.annotation.video_id, _example(video, result)
+                progress.update()
+                progress.set_postfix(failed=num_failed, refresh=False)
+
+    def _encode(self, to_encode: list[Video], num_workers: int | None) -> Iterator:
+        # Readers import this module too, and need no video codec.
+        from kinetics_clips import frames, workers
+
+        settings = frames.EncodeSettings(
+            short_side=self.builder_config.short_side,
+            jpeg_quality=self.builder_config.jpeg_quality,
+        )
+        return workers.encode_all(to_encode, settings, num_workers)
+
+    def _fail(self, video: Video, reason: str, detail: str) -> None:
+        """Reports a video that is not stored, and logs it by name."""
+        self._rows.append(report.failed(video, reason))
+        # `videos.find` has summed up the missing ones, of which there may be thousands.
+        _log.log(
+            logging.DEBUG if video.path is None else logging.WARNING,
+            "%s: %s: %s (%s)",
+            video.annotation.split,
+            video.filename or video.annotation.video_id,
+            reason,
+            detail,
+        )
+
+
+def _example(video: Video, encoded) -> dict:
+    label = video.annotation.label
+    return {
+        "video": encoded.frames,
+        "label": -1 if label is None else label,
+        "video_id": video.annotation.video_id,
+        "filename": video.filename,
+        "num_frames": encoded.num_frames,
+        "height": encoded.height,
+        "width": encoded.width,
+        "fps": encoded.fps,
+    }
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

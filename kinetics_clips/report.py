@@ -1,0 +1,120 @@
+"""Keeps what became of every video: `build_report.csv` and its totals."""
+
+import csv
+import dataclasses
+import os
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from kinetics_clips.videos import Video, as_utf8
+
+if TYPE_CHECKING:  # importing it brings OpenCV, which readers do not need
+    from kinetics_clips.frames import EncodedVideo
+
+FILENAME = "build_report.csv"
+
+STORED, FAILED, UNMATCHED = "stored", "failed", "unmatched"
+TRUNCATED = "truncated"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+    """One annotated video, or one video file that no annotation names.
+
+    Attributes:
+      split: `train`, `validation` or `test`.
+      video_id: Empty for an unmatched file.
+      label: The class's name; empty where there is none.
+      filename: Below the root; empty for a missing file.
+      status: `stored`, `failed` or `unmatched`.
+      reason: Why it failed, or `truncated` for a stored video that decoded to under
+        95 % of the frames that its header promises.
+      num_frames: Stored; empty where nothing is.
+      height: Of a stored frame, in pixels.
+      width: Of a stored frame, in pixels.
+      fps: Frames a second.
+      bytes: Of the stored JPEGs together.
+    """
+
+    split: str
+    video_id: str
+    label: str
+    filename: str
+    status: str
+    reason: str = ""
+    num_frames: int | str = ""
+    height: int | str = ""
+    width: int | str = ""
+    fps: float | str = ""
+    bytes: int | str = ""
+
+
+def stored(video: Video, encoded: "EncodedVideo") -> Row:
+    """Returns the row of a stored video."""
+    return Row(
+        *_names(video),
+        status=STORED,
+        reason=TRUNCATED if encoded.truncated else "",
+        num_frames=encoded.num_frames,
+        height=encoded.height,
+        width=encoded.width,
+        fps=round(encoded.fps, 3),
+        bytes=encoded.num_bytes,
+    )
+
+
+def failed(video: Video, reason: str) -> Row:
+    """Returns the row of a video that could not be stored."""
+    return Row(*_names(video), status=FAILED, reason=reason)
+
+
+def unmatched(split: str, filename: str) -> Row:
+    """Returns the row of a file that no annotation names."""
+    return Row(split, "", "", filename, status=UNMATCHED)
+
+
+def write(path: str | os.PathLike, rows: Iterable[Row]) -> None:
+    """Writes rows as a CSV with a header, UTF-8."""
+    names = [field.name for field in dataclasses.fields(Row)]
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(names)
+        writer.writerows([getattr(row, name) for name in names] for row in rows)
+
+
+def totals(rows: Iterable[Row]) -> dict[str, dict]:
+    """Counts videos by split: `{split: {status: count, reasons: {reason: count}}}`."""
+    counts: dict[str, dict] = {}
+    for row in rows:
+        split = counts.setdefault(
+            row.split, {STORED: 0, FAILED: 0, UNMATCHED: 0, "reasons": Counter()}
+        )
+        split[row.status] += 1
+        if row.reason:
+            split["reasons"][row.reason] += 1
+    for split in counts.values():
+        split["reasons"] = dict(split["reasons"])
+    return counts
+
+
+def summary(rows: Iterable[Row]) -> str:
+    """Returns the totals for a person, a line a split."""
+    lines = []
+    for split, counts in totals(rows).items():
+        reasons = ", ".join(f"{n} {reason}" for reason, n in counts["reasons"].items())
+        lines.append(
+            f"{split}: {counts[STORED]} stored, {counts[FAILED]} failed, "
+            f"{counts[UNMATCHED]} unmatched" + (f" ({reasons})" if reasons else "")
+        )
+    return "\n".join(lines)
+
+
+def _names(video: Video) -> tuple[str, str, str, str]:
+    annotation = video.annotation
+    return (
+        annotation.split,
+        as_utf8(annotation.video_id),
+        annotation.label or "",
+        video.filename,
+    )

@@ -1,0 +1,92 @@
+"""Encodes many videos at once, in processes whose crashes and hangs cost one video."""
+
+import concurrent.futures
+import itertools
+from collections.abc import Iterable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import loky
+import pebble
+
+from kinetics_clips import frames
+from kinetics_clips.frames import EncodedVideo, EncodeSettings, VideoError
+from kinetics_clips.videos import Video
+
+# Enough that no worker waits for the main process, few enough that memory stays small:
+# an encoded ten-second video takes about 4 MB.
+_IN_FLIGHT = 3
+
+# A video's deadline, in seconds: long videos live, a hang ends.
+_DEADLINE = 60.0
+_DEADLINE_PER_MB = 1.0
+
+
+def encode_all(
+    videos: Iterable[Video], settings: EncodeSettings, num_workers: int | None = None
+) -> Iterator[tuple[Video, EncodedVideo | VideoError]]:
+    """Encodes videos in parallel and yields each as it is done, in any order.
+
+    The workers hold neither TensorFlow nor the caller's `__main__`, and end when the
+    iterator is exhausted, closed, or left by an exception.
+
+    Args:
+      videos: Videos that have a file.
+      settings: How to scale and encode.
+      num_workers: Processes, at least 1; None = the cores that this process may use.
+
+    Yields:
+      Each video with its frames, or with the error that says why it has none.
+    """
+    num_workers = num_workers or loky.cpu_count()
+    videos = iter(videos)
+    # fork would copy the caller's TensorFlow, locks and threads included; spawn and
+    # forkserver would run the caller's script again. loky's context does neither.
+    pool = pebble.ProcessPool(
+        max_workers=num_workers,
+        initializer=frames.configure_process,
+        context=loky.backend.get_context("loky"),
+    )
+    running: dict[concurrent.futures.Future, Video] = {}
+    try:
+        while True:
+            room = num_workers * _IN_FLIGHT - len(running)
+            for video in itertools.islice(videos, room):
+                future = pool.schedule(
+                    frames.encode,
+                    args=(video.path, settings),
+                    timeout=_deadline(video.path),
+                )
+                running[future] = video
+            if not running:
+                return
+            done, _ = concurrent.futures.wait(
+                running, return_when=concurrent.futures.FIRST_COMPLETED
+            )
+            for future in done:
+                yield running.pop(future), _result(future)
+    finally:
+        pool.stop()
+        pool.join()
+
+
+def _result(future: concurrent.futures.Future) -> EncodedVideo | VideoError:
+    try:
+        return future.result()
+    except VideoError as error:
+        return error
+    except BrokenProcessPool:  # no worker can be started: not this video's fault
+        raise
+    except concurrent.futures.TimeoutError as error:
+        return VideoError("timeout", f"no result after {error.args[-1]:.0f} s")
+    except pebble.ProcessExpired as error:
+        return VideoError("crash", f"the decoder died with exit code {error.exitcode}")
+    except Exception as error:  # one bad video never ends a build
+        return VideoError("crash", f"{type(error).__name__}: {error}")
+
+
+def _deadline(path: Path) -> float:
+    try:
+        return _DEADLINE + _DEADLINE_PER_MB * path.stat().st_size / 1e6
+    except OSError:  # the worker will say what is wrong with it
+        return _DEADLINE

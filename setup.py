@@ -1,0 +1,53 @@
+import pathlib
+import re
+
+import setuptools
+
+ROOT = pathlib.Path(__file__).parent
+# Read as text: importing the package here would need what it is about to install.
+VERSION = re.search(
+    r'^__version__ = "(.+)"$',
+    (ROOT / "kinetics_clips" / "__init__.py").read_text(encoding="utf-8"),
+    re.MULTILINE,
+).group(1)
+
+# What TFDS's own `tfds` command imports at start-up without declaring it.
+TFDS_COMMAND = ["mlcroissant", "apache-beam>=2.60"]
+
+setuptools.setup(
+    name="kinetics-clips",
+    version=VERSION,
+    description="Kinetics videos as a TensorFlow dataset of frames; fast random clips.",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=["kinetics_clips"],
+    package_data={"kinetics_clips": ["labels/*.txt", "py.typed"]},
+    install_requires=[
+        "importlib_resources",  # TFDS needs it to prepare a dataset, undeclared
+        "loky>=3.4",
+        "numpy",
+        "opencv-python-headless>=4.10",
+        "pebble>=5.0",
+        "tensorflow>=2.16",
+        "tensorflow-datasets>=4.9.7",
+    ],
+    extras_require={
+        "tfds": TFDS_COMMAND,
+        "test": [
+            *TFDS_COMMAND,
+            "dill",  # tfds.testing imports it, undeclared
+            "hypothesis",
+            "psutil",
+            "pytest",
+            "ruff",
+        ],
+    },
+    entry_points={"console_scripts": ["kinetics-clips = kinetics_clips.cli:main"]},
+    classifiers=[
+        "Programming Language :: Python :: 3",
+        "Topic :: Multimedia :: Video",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)

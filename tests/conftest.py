@@ -1,0 +1,60 @@
+"""Fixtures: small videos whose frames carry their own number, and a dataset of them."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import pytest
+import tensorflow_datasets as tfds
+
+import kinetics_clips
+from kinetics_clips import synthetic
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+# Real videos and annotations, where this checkout lies beside them.
+SHARED = REPOSITORY.parent / "shared"
+needs_shared = pytest.mark.skipif(
+    not SHARED.is_dir(), reason="the real clips are not on this machine"
+)
+
+HEIGHT, WIDTH = 96, 128
+
+# video id -> frames
+TRAIN = {"blue/long": 90, "blue/short": 20, "red/exact": 64, "red/long": 70}
+VALIDATION = {"red/other": 66}
+
+
+def write_tree(root: Path, split: str, videos: dict[str, int]) -> None:
+    """Writes `<root>/<split>/<video id>.mp4`, each with its number of frames."""
+    for video_id, num_frames in videos.items():
+        path = root / split / f"{video_id}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        synthetic.write_video(path, num_frames, height=HEIGHT, width=WIDTH)
+
+
+def build(manual_dir: Path, data_dir: Path, **options) -> tfds.core.DatasetBuilder:
+    """Builds a dataset; `options` are the Builder's."""
+    builder = kinetics_clips.Builder(
+        **{"config": "folder", "data_dir": data_dir, **options}
+    )
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
+    )
+    return builder
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory) -> Path:
+    """A directory in which `kinetics_clips/folder` is prepared."""
+    root = tmp_path_factory.mktemp("videos")
+    write_tree(root, "train", TRAIN)
+    write_tree(root, "validation", VALIDATION)
+    directory = tmp_path_factory.mktemp("data")
+    build(root, directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def builder(data_dir) -> tfds.core.DatasetBuilder:
+    return tfds.builder("kinetics_clips/folder", data_dir=data_dir)

@@ -1,0 +1,96 @@
+import subprocess
+import sys
+
+import pytest
+import tensorflow_datasets as tfds
+
+import kinetics_clips
+from kinetics_clips import datasets
+
+
+def test_find_takes_name_directory_and_builder(builder, data_dir):
+    found = [
+        datasets.find("kinetics_clips/folder", data_dir),
+        datasets.find(builder.data_dir),
+        datasets.find(builder),
+    ]
+    assert {str(one.data_dir) for one in found} == {str(builder.data_dir)}
+
+
+@pytest.mark.parametrize("name", ["kinetics_clips/folder", "kinetics_clips/nowhere"])
+def test_find_says_how_to_build_what_is_not_there(tmp_path, name):
+    with pytest.raises(
+        FileNotFoundError, match=r"must be a prepared dataset.*`kinetics-clips build "
+    ):
+        datasets.find(name, tmp_path)
+
+
+def test_find_never_builds(tmp_path):
+    unprepared = kinetics_clips.Builder(config="folder", data_dir=tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"got kinetics_clips/folder/1.0.0"):
+        datasets.find(unprepared)
+
+
+def test_label_name(builder):
+    assert [kinetics_clips.label_name(builder.info, i) for i in (-1, 0, 1)] == [
+        None,
+        "blue",
+        "red",
+    ]
+    for label in (-2, 2):
+        with pytest.raises(
+            ValueError, match=rf"`label` must be in \[-1, 2\), got {label}"
+        ):
+            kinetics_clips.label_name(builder.info, label)
+
+
+def test_loads_by_name_with_and_without_the_package(data_dir):
+    ds = tfds.load("kinetics_clips/folder", split="train", data_dir=data_dir)
+    assert len(ds) == 4
+    # A process that never imports the package reads the same files.
+    script = (
+        "import sys, tensorflow_datasets as tfds\n"
+        "ds, info = tfds.load('kinetics_clips/folder', split='train',"
+        f" data_dir={str(data_dir)!r}, with_info=True)\n"
+        "names = info.features['label'].names\n"
+        "print(len(ds), names, 'kinetics_clips' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=data_dir
+    )
+    assert done.stdout.strip() == "4 ['blue', 'red'] False", done.stderr
+
+
+def test_importing_the_package_registers_it_without_tensorflow():
+    script = (
+        "import sys, kinetics_clips, tensorflow_datasets as tfds\n"
+        "tfds.builder_cls('kinetics_clips')\n"
+        "print('tensorflow' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "False", done.stderr
+
+
+def test_reading_needs_no_video_codec(data_dir):
+    script = (
+        "import sys\n"
+        "sys.modules['cv2'] = None\n"  # importing it fails
+        "import kinetics_clips\n"
+        "ds = kinetics_clips.load_clips('kinetics_clips/folder', 'train',\n"
+        f"    kinetics_clips.ClipSpec(length=4), data_dir={str(data_dir)!r})\n"
+        "print(len(list(ds)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "4", done.stderr
+
+
+def test_public_names_are_there():
+    for name in kinetics_clips.__all__:
+        assert getattr(kinetics_clips, name).__doc__
+    assert set(kinetics_clips.__all__) <= set(dir(kinetics_clips))
+    with pytest.raises(AttributeError, match=r"has no attribute 'nothing'"):
+        kinetics_clips.nothing  # noqa: B018

@@ -1,0 +1,187 @@
+import os
+import pickle
+import struct
+
+import cv2
+import numpy as np
+import pytest
+
+from kinetics_clips import frames, synthetic
+from kinetics_clips.frames import EncodeSettings, VideoError
+
+AS_IS = EncodeSettings(short_side=None, jpeg_quality=90)
+
+
+def decode(jpeg: bytes) -> np.ndarray:
+    """Decodes a JPEG to RGB."""
+    return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
+
+
+def numbers(encoded: frames.EncodedVideo) -> list[int]:
+    return [synthetic.read_number(decode(jpeg)) for jpeg in encoded.frames]
+
+
+def write(path, num_frames=12, **options):
+    synthetic.write_video(path, num_frames, **{"height": 96, "width": 128, **options})
+    return path
+
+
+def rotate(path, degrees: int) -> None:
+    """Writes a rotation into the track header of an MP4 file."""
+    unit = 1 << 16
+    matrix = {90: (0, unit, -unit, 0), 180: (-unit, 0, 0, -unit)}[degrees]
+    a, b, c, d = matrix
+    content = bytearray(path.read_bytes())
+    # ISO/IEC 14496-12: the matrix lies 40 bytes behind the box's type (version 0).
+    start = content.index(b"tkhd") + 4 + 40
+    content[start : start + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".webm"])
+@pytest.mark.parametrize("from_memory", [False, True], ids=["path", "bytes"])
+def test_encode_stores_every_frame_in_order(tmp_path, suffix, from_memory):
+    path = write(tmp_path / f"video{suffix}", 20, fps=25)
+    encoded = frames.encode(path.read_bytes() if from_memory else path, AS_IS)
+    assert numbers(encoded) == list(range(20))
+    assert encoded.num_frames == 20
+    assert (encoded.height, encoded.width) == (96, 128)
+    assert encoded.fps == pytest.approx(25, rel=1e-2)
+    assert encoded.num_bytes == sum(len(jpeg) for jpeg in encoded.frames)
+    assert not encoded.truncated
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "short_side", "expected"),
+    [
+        (96, 128, 48, (48, 64)),
+        (128, 96, 48, (64, 48)),
+        (96, 130, 50, (50, 68)),  # 67.7
+        (96, 128, 96, (96, 128)),
+        (96, 128, 200, (96, 128)),  # never up
+        (96, 128, None, (96, 128)),
+    ],
+)
+def test_encode_scales_down_only(tmp_path, height, width, short_side, expected):
+    path = write(tmp_path / "video.mp4", 3, height=height, width=width)
+    encoded = frames.encode(path, EncodeSettings(short_side, 90))
+    assert (encoded.height, encoded.width) == expected
+    assert {decode(jpeg).shape for jpeg in encoded.frames} == {(*expected, 3)}
+    assert numbers(encoded) == [0, 1, 2]
+
+
+def test_encode_scales_without_aliasing(tmp_path):
+    # Stripes one pixel wide: a scaler that skips pixels gives black or white.
+    path = str(tmp_path / "stripes.avi")
+    frame = np.zeros((128, 128, 3), np.uint8)
+    frame[:, ::2] = 255
+    fourcc = cv2.VideoWriter.fourcc(*"FFV1")
+    writer = cv2.VideoWriter(path, cv2.CAP_FFMPEG, fourcc, 30, (128, 128))
+    assert writer.isOpened()
+    writer.write(frame)
+    writer.release()
+    encoded = frames.encode(tmp_path / "stripes.avi", EncodeSettings(32, 95))
+    assert np.abs(decode(encoded.frames[0]).astype(int) - 127).max() < 12
+
+
+def test_encode_keeps_colours(tmp_path):
+    path = write(tmp_path / "video.mp4", 1, colour=(220, 30, 40))
+    picture = decode(frames.encode(path, AS_IS).frames[0]).astype(int)
+    disc = picture[int(96 * 0.58), int(128 * 0.8)]  # its centre in frame 0
+    assert np.abs(disc - (220, 30, 40)).max() < 25
+
+
+def test_encode_quality_sets_the_size(tmp_path):
+    path = write(tmp_path / "video.mp4", 2)
+    sizes = [
+        frames.encode(path, EncodeSettings(None, quality)).num_bytes
+        for quality in (30, 95)
+    ]
+    assert sizes[0] < 0.7 * sizes[1]
+
+
+def test_encode_turns_rotated_videos(tmp_path):
+    path = write(tmp_path / "video.mp4", 3)
+    plain = decode(frames.encode(path, AS_IS).frames[0]).astype(int)
+    rotate(path, 90)
+    encoded = frames.encode(path, AS_IS)
+    assert (encoded.height, encoded.width) == (128, 96)
+    turned = decode(encoded.frames[0]).astype(int)
+    assert np.abs(turned - np.rot90(plain, -1)).mean() < 3
+    rotate(path, 180)
+    assert (
+        np.abs(
+            decode(frames.encode(path, AS_IS).frames[0]).astype(int) - plain[::-1, ::-1]
+        ).mean()
+        < 3
+    )
+
+
+def test_encode_keeps_what_a_cut_video_has(tmp_path):
+    path = write(tmp_path / "video.webm", 60)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 6 // 10])
+    encoded = frames.encode(path, AS_IS)
+    assert 5 < encoded.num_frames < 57
+    assert numbers(encoded) == list(range(encoded.num_frames))
+    assert encoded.truncated
+
+
+def test_encode_single_frame_takes_the_headers_rate(tmp_path):
+    encoded = frames.encode(write(tmp_path / "video.avi", 1, fps=12), AS_IS)
+    assert encoded.num_frames == 1
+    assert encoded.fps == pytest.approx(12, rel=1e-2)
+
+
+def test_encode_stops_at_the_size_of_a_record(tmp_path, monkeypatch):
+    path = write(tmp_path / "video.mp4")
+    monkeypatch.setattr(frames, "MAX_BYTES", 5000)
+    with pytest.raises(VideoError, match=r"too large .*over 5000 bytes after"):
+        frames.encode(path, AS_IS)
+
+
+def test_encode_refuses_frames_wider_than_a_jpeg(tmp_path, monkeypatch):
+    path = write(tmp_path / "video.mp4")
+    monkeypatch.setattr(frames, "_MAX_JPEG_SIDE", 100)
+    with pytest.raises(VideoError, match=r"too large .*128x96"):
+        frames.encode(path, AS_IS)
+
+
+def test_encode_says_why_it_cannot(tmp_path):
+    empty = tmp_path / "empty.mp4"
+    empty.touch()
+    with pytest.raises(VideoError, match=r"empty"):
+        frames.encode(empty, AS_IS)
+    with pytest.raises(VideoError, match=r"empty"):
+        frames.encode(b"", AS_IS)
+    text = tmp_path / "text.mp4"
+    text.write_text("no video at all")
+    with pytest.raises(VideoError, match=r"not a video .*15 bytes"):
+        frames.encode(text, AS_IS)
+    with pytest.raises(VideoError, match=r"unreadable .*No such file"):
+        frames.encode(tmp_path / "nowhere.mp4", AS_IS)
+    with pytest.raises(VideoError, match=r"not a video .*not a regular file"):
+        frames.encode(tmp_path, AS_IS)
+    fifo = tmp_path / "fifo.mp4"
+    os.mkfifo(fifo)
+    with pytest.raises(VideoError, match=r"not a video .*not a regular file"):
+        frames.encode(fifo, AS_IS)
+
+
+def test_encode_says_when_no_frame_decodes(tmp_path):
+    path = write(tmp_path / "video.avi", 3)
+    content = path.read_bytes()
+    start = content.index(b"movi") + 4
+    # The index and every frame are gone; the headers still promise a video stream.
+    path.write_bytes(content[:start])
+    with pytest.raises(VideoError, match=r"no frames"):
+        frames.encode(path, AS_IS)
+
+
+def test_video_error_survives_pickling():
+    error = pickle.loads(pickle.dumps(VideoError("empty", "0 bytes")))
+    assert (error.reason, error.detail, str(error)) == (
+        "empty",
+        "0 bytes",
+        "empty (0 bytes)",
+    )

@@ -1,0 +1,314 @@
+import csv
+import logging
+import os
+import shutil
+
+import numpy as np
+import psutil
+import pytest
+import tensorflow_datasets as tfds
+from conftest import HEIGHT, REPOSITORY, WIDTH, build, write_tree
+
+import kinetics_clips
+from kinetics_clips import synthetic
+from kinetics_clips.kinetics_clips_dataset_builder import Builder, KineticsClipsConfig
+
+
+class KineticsClipsTest(tfds.testing.DatasetBuilderTestCase):
+    """TFDS's own checks: registration, schema, counts, reload, no shared examples."""
+
+    DATASET_CLASS = Builder
+    EXAMPLE_DIR = str(REPOSITORY / "dummy_data")
+    BUILDER_CONFIG_NAMES_TO_TEST = ("k400", "folder")
+    SPLITS = {"train": 3, "validation": 1, "test": 1}  # noqa: RUF012
+
+
+def read_report(builder) -> list[dict]:
+    path = builder.data_path / "build_report.csv"
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def statuses(builder) -> dict[str, tuple[str, str]]:
+    return {
+        row["filename"]: (row["status"], row["reason"]) for row in read_report(builder)
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ({}, "folder"),
+        ({"release": "k400"}, "k400"),
+        ({"release": "k400", "short_side": 128}, "k400_128px"),
+        ({"short_side": None}, "folder_fullsize"),
+        (
+            {
+                "release": "k400",
+                "short_side": 128,
+                "jpeg_quality": 95,
+                "max_videos": 10,
+            },
+            "k400_128px_q95_10videos",
+        ),
+        ({"name": "my_lab"}, "my_lab"),
+    ],
+)
+def test_config_name_is_a_function_of_its_values(values, name):
+    assert KineticsClipsConfig(**values).name == name
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"release": "k999"}, "`release` must be k400 or folder, got 'k999'"),
+        ({"short_side": 0}, r"`short_side` must be a whole number in \[16, 65536\] or"),
+        ({"jpeg_quality": 101}, r"`jpeg_quality` must be .* in \[1, 100\], got 101"),
+        ({"jpeg_quality": None}, r"`jpeg_quality` must be .*, got None"),
+        ({"max_videos": 0}, r"`max_videos` must be .* or None, got 0"),
+        ({"max_videos": True}, r"`max_videos` must be .*, got True"),
+        ({"name": "a/b"}, "`name` must be letters, digits, .* got 'a/b'"),
+    ],
+)
+def test_config_refuses_values_out_of_range(values, message):
+    with pytest.raises(ValueError, match=message):
+        KineticsClipsConfig(**values)
+
+
+def test_builder_refuses_less_than_one_worker(tmp_path):
+    with pytest.raises(ValueError, match=r"`num_workers` must be .* got 0"):
+        Builder(config="folder", data_dir=tmp_path, num_workers=0)
+
+
+def test_schema(builder):
+    features = builder.info.features
+    assert set(features) == {
+        "video",
+        "label",
+        "video_id",
+        "filename",
+        "num_frames",
+        "height",
+        "width",
+        "fps",
+    }
+    assert features["video"].feature.encoding_format == "jpeg"
+    assert features["fps"].np_dtype == np.float32
+    assert builder.info.supervised_keys == ("video", "label")
+    assert "kay2017kinetics" in builder.info.citation
+    assert builder.info.description and builder.info.homepage
+
+
+def test_stored_examples_are_the_videos(builder):
+    examples = list(tfds.as_numpy(builder.as_dataset(split="train")))
+    for example in examples:
+        num_frames = len(example["video"])
+        assert example["video"].shape == (num_frames, HEIGHT, WIDTH, 3)
+        assert [synthetic.read_number(f) for f in example["video"]] == list(
+            range(num_frames)
+        )
+        assert (example["num_frames"], example["height"], example["width"]) == (
+            num_frames,
+            HEIGHT,
+            WIDTH,
+        )
+        assert example["fps"] == pytest.approx(30, rel=1e-3)
+        video_id = example["video_id"].decode()
+        assert example["filename"].decode() == f"train/{video_id}.mp4"
+        label = kinetics_clips.label_name(builder.info, example["label"])
+        assert label == video_id.split("/")[0]
+    assert {len(example["video"]) for example in examples} == {90, 20, 64, 70}
+
+
+def test_a_red_square_comes_back_red(tmp_path):
+    import cv2
+
+    path = tmp_path / "videos/train/red/square.avi"
+    path.parent.mkdir(parents=True)
+    fourcc = cv2.VideoWriter.fourcc(*"MJPG")
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, fourcc, 30, (64, 64))
+    frame = np.zeros((64, 64, 3), np.uint8)
+    frame[16:48, 16:48] = (0, 0, 255)  # OpenCV writes blue, green, red
+    writer.write(frame)
+    writer.release()
+    build(tmp_path / "videos", tmp_path / "data")
+    (example,) = tfds.load(
+        "kinetics_clips/folder", split="train", data_dir=tmp_path / "data"
+    )
+    square = example["video"].numpy()[0, 24:40, 24:40].astype(int)
+    assert np.abs(square - (255, 0, 0)).max() < 20
+
+
+def test_bad_videos_end_no_build(tmp_path, caplog):
+    root = tmp_path / "videos"
+    odd = ["two words", 'it\'s "quoted"', "(1)", "größe 泳ぐ"]
+    write_tree(root, "train", {f"a class (1)/{name}": 6 for name in odd})
+    write_tree(root, "train", {"a class (1)/cut": 60})
+    folder = root / "train/a class (1)"
+    content = (folder / "cut.mp4").read_bytes()
+    (folder / "cut.mp4").write_bytes(content[: len(content) // 2])
+    synthetic.write_video(folder / "half.webm", 60, height=96, width=128)
+    content = (folder / "half.webm").read_bytes()
+    (folder / "half.webm").write_bytes(content[: len(content) // 2])
+    (folder / "empty.mp4").touch()
+    (folder / "text.mp4").write_text("hello")
+    (folder / "._x.mp4").write_bytes(content)
+    shutil.copy(folder / "(1).mp4", os.fsencode(folder / "bad") + b"\xe9.mp4")
+    (root / "train/stray.mp4").write_bytes(content)
+    # A split of which nothing can be stored is left out, and still reported.
+    (root / "val/a").mkdir(parents=True)
+    (root / "val/a/empty.mp4").touch()
+
+    caplog.set_level(logging.INFO)
+    builder = build(root, tmp_path / "data")
+    at = "train/a class (1)/"
+    assert statuses(builder) == {
+        **{f"{at}{name}.mp4": ("stored", "") for name in odd},
+        f"{at}half.webm": ("stored", "truncated"),
+        f"{at}cut.mp4": ("failed", "not a video"),
+        f"{at}empty.mp4": ("failed", "empty"),
+        f"{at}text.mp4": ("failed", "not a video"),
+        f"{at}bad\\xe9.mp4": ("failed", "unreadable name"),
+        "train/stray.mp4": ("unmatched", ""),
+        "val/a/empty.mp4": ("failed", "empty"),
+    }
+    for name in ("cut.mp4", "empty.mp4", "text.mp4", "bad\\xe9.mp4"):
+        assert f"train: {at}{name}: " in caplog.text
+    assert "validation: left out" in caplog.text
+    assert set(builder.info.splits) == {"train"}
+    assert builder.info.metadata["totals"]["train"] == {
+        "stored": 5,
+        "failed": 4,
+        "unmatched": 1,
+        "reasons": {
+            "truncated": 1,
+            "not a video": 2,
+            "empty": 1,
+            "unreadable name": 1,
+        },
+    }
+    reread = tfds.builder_from_directory(builder.data_dir)
+    assert reread.info.metadata["totals"] == builder.info.metadata["totals"]
+    stored = [
+        e["video_id"].decode() for e in tfds.as_numpy(reread.as_dataset()["train"])
+    ]
+    assert sorted(stored) == sorted(f"a class (1)/{name}" for name in [*odd, "half"])
+
+
+def test_report_rows_of_stored_videos_measure_them(builder):
+    row = next(row for row in read_report(builder) if row["video_id"] == "red/long")
+    sizes = {
+        e["video_id"].decode(): sum(map(len, e["video"]))
+        for e in tfds.as_numpy(
+            builder.as_dataset(
+                split="train", decoders={"video": kinetics_clips.EncodedFrames()}
+            )
+        )
+    }
+    assert row == {
+        "split": "train",
+        "video_id": "red/long",
+        "label": "red",
+        "filename": "train/red/long.mp4",
+        "status": "stored",
+        "reason": "",
+        "num_frames": "70",
+        "height": str(HEIGHT),
+        "width": str(WIDTH),
+        "fps": "30.0",
+        "bytes": str(sizes["red/long"]),
+    }
+
+
+def test_nothing_to_store_is_an_error(tmp_path):
+    (tmp_path / "videos/train/a").mkdir(parents=True)
+    (tmp_path / "videos/train/a/empty.mp4").touch()
+    with pytest.raises(
+        ValueError,
+        match=r"at least one video that can be stored, got train: 0 stored, 1",
+    ):
+        build(tmp_path / "videos", tmp_path / "data")
+    assert not list((tmp_path / "data").rglob("dataset_info.json"))
+
+
+def test_k400_has_the_official_label_ids(tmp_path):
+    builder = build(REPOSITORY / "dummy_data", tmp_path, config="k400")
+    label = builder.info.features["label"]
+    assert label.num_classes == 400
+    assert label.names[:2] == ["abseiling", "air drumming"]
+    labels = {
+        e["video_id"].decode(): int(e["label"])
+        for split in ("train", "validation", "test")
+        for e in tfds.as_numpy(builder.as_dataset(split=split))
+    }
+    assert labels == {
+        "AAAAAAAAAA0_000010_000020": 0,
+        "AAAAAAAAA_1_000000_000010": 1,
+        "-AAAAAAAAA2_000123_000133": 399,
+        "AAAAAAAAAA3_000007_000017": 0,
+        "AAAAAAAAAA4_000005_000015": -1,
+    }
+    assert kinetics_clips.label_name(builder.info, -1) is None
+    (missing,) = (row for row in read_report(builder) if row["status"] == "failed")
+    assert (missing["video_id"], missing["label"], missing["reason"]) == (
+        "AAAAAAAAAA5_000001_000011",
+        "zumba",
+        "missing",
+    )
+
+
+def test_max_videos_takes_the_same_first_ones(tmp_path):
+    write_tree(tmp_path / "videos", "train", {f"a/{i}": 2 for i in range(8)})
+    ids = []
+    for count in (2, 4):
+        config = KineticsClipsConfig(max_videos=count)
+        builder = build(tmp_path / "videos", tmp_path, config=config)
+        assert builder.info.full_name == f"kinetics_clips/folder_{count}videos/1.0.0"
+        rows = read_report(builder)
+        assert len(rows) == count
+        ids.append({row["video_id"] for row in rows})
+    assert ids[0] < ids[1]
+
+
+def test_settings_reach_the_frames(tmp_path):
+    write_tree(tmp_path / "videos", "train", {"a/one": 2})
+    sizes = []
+    for quality in (40, 95):
+        config = KineticsClipsConfig(short_side=48, jpeg_quality=quality)
+        builder = build(tmp_path / "videos", tmp_path, config=config, num_workers=1)
+        (row,) = read_report(builder)
+        assert (row["height"], row["width"]) == ("48", "64")
+        assert builder.info.metadata["config"] == config.values
+        sizes.append(int(row["bytes"]))
+    assert sizes[0] < 0.8 * sizes[1]
+
+
+def test_max_examples_per_split_ends_the_workers(tmp_path):
+    write_tree(tmp_path / "videos", "train", {f"a/{i}": 5 for i in range(30)})
+    builder = Builder(config="folder", data_dir=tmp_path / "data")
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(
+            manual_dir=tmp_path / "videos", max_examples_per_split=3
+        )
+    )
+    assert builder.info.splits["train"].num_examples == 3
+    left = [
+        child
+        for child in psutil.Process().children(recursive=True)
+        if "resource_tracker" not in " ".join(child.cmdline())
+    ]
+    assert not left
+
+
+def test_two_builds_store_the_same_records(tmp_path, builder, data_dir):
+    manual_dir = builder.info.metadata["manual_dir"]
+    again = build(manual_dir, tmp_path, num_workers=1)
+    options = {"decoders": {"video": kinetics_clips.EncodedFrames()}}
+    for split in ("train", "validation"):
+        pairs = zip(
+            tfds.as_numpy(builder.as_dataset(split=split, **options)),
+            tfds.as_numpy(again.as_dataset(split=split, **options)),
+            strict=True,
+        )
+        for one, other in pairs:
+            np.testing.assert_equal(one, other)

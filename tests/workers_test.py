@@ -1,0 +1,179 @@
+import contextlib
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import write_tree
+
+from kinetics_clips import frames, videos, workers
+from kinetics_clips.frames import EncodeSettings, VideoError
+
+SETTINGS = EncodeSettings(short_side=64, jpeg_quality=85)
+
+
+def find(root: Path, count: int, num_frames: int = 10) -> list[videos.Video]:
+    write_tree(root, "train", {f"a/{i:03d}": num_frames for i in range(count)})
+    return videos.find(root, "folder").splits[0].videos
+
+
+def workers_of(process: psutil.Process) -> list[psutil.Process]:
+    """Returns the processes that encode, without loky's resource tracker."""
+    found = []
+    for child in process.children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "resource_tracker" not in " ".join(child.cmdline()):
+                found.append(child)
+    return found
+
+
+def test_encode_all_yields_each_video_once(tmp_path):
+    to_encode = find(tmp_path, 12)
+    (tmp_path / "train/a/003.mp4").write_bytes(b"")
+    (tmp_path / "train/a/004.mp4").write_text("ffconcat version 1.0\nfile 005.mp4\n")
+    results = {
+        video.annotation.video_id: result
+        for video, result in workers.encode_all(to_encode, SETTINGS, num_workers=2)
+    }
+    assert sorted(results) == [f"a/{i:03d}" for i in range(12)]
+    errors = {k: v.reason for k, v in results.items() if isinstance(v, VideoError)}
+    # A list of other files is no video, though FFmpeg would play it.
+    assert errors == {"a/003": "empty", "a/004": "not a video"}
+    whole = frames.encode(tmp_path / "train/a/000.mp4", SETTINGS)
+    assert results["a/000"] == whole
+
+
+def test_encode_all_takes_videos_only_as_it_needs_them(tmp_path):
+    to_encode = find(tmp_path, 30)
+    taken = []
+    source = (taken.append(video) or video for video in to_encode)
+    with contextlib.closing(workers.encode_all(source, SETTINGS, 2)) as results:
+        next(results)
+        time.sleep(1.0)
+        assert len(taken) <= 2 * workers._IN_FLIGHT
+
+
+def test_encode_all_of_nothing_yields_nothing():
+    assert list(workers.encode_all([], SETTINGS, 1)) == []
+
+
+def test_closing_ends_the_workers(tmp_path):
+    results = workers.encode_all(find(tmp_path, 20), SETTINGS, 2)
+    next(results)
+    running = workers_of(psutil.Process())
+    assert running
+    results.close()
+    _, alive = psutil.wait_procs(running, timeout=10)
+    assert not alive
+
+
+class CrashingPath(type(Path())):
+    """Kills the worker in the middle of a video, as a decoder's bug would."""
+
+    def absolute(self):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+class HangingPath(type(Path())):
+    """Holds the worker in the middle of a video for ever."""
+
+    def absolute(self):
+        while True:
+            time.sleep(1)
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+@pytest.mark.parametrize(
+    ("path_type", "reason"), [(CrashingPath, "crash"), (HangingPath, "timeout")]
+)
+def test_a_crash_or_a_hang_costs_one_video(
+    tmp_path, monkeypatch, path_type, reason, num_workers
+):
+    monkeypatch.setattr(workers, "_DEADLINE", 3.0)
+    to_encode = find(tmp_path, 8)
+    bad = dataclasses.replace(to_encode[2], path=path_type(to_encode[2].path))
+    to_encode[2] = bad
+    outcomes = {
+        video.annotation.video_id: getattr(result, "reason", "stored")
+        for video, result in workers.encode_all(to_encode, SETTINGS, num_workers)
+    }
+    assert outcomes.pop(bad.annotation.video_id) == reason
+    assert list(outcomes.values()) == ["stored"] * 7
+
+
+def test_deadline_grows_with_the_file(tmp_path):
+    path = tmp_path / "video.mp4"
+    with path.open("wb") as file:
+        file.truncate(25_000_000)
+    assert workers._deadline(path) == pytest.approx(85)
+    assert workers._deadline(tmp_path / "nowhere.mp4") == 60
+
+
+def test_workers_hold_no_tensorflow_and_leave_the_callers_script_alone(tmp_path):
+    write_tree(tmp_path / "videos", "train", {f"a/{i}": 60 for i in range(12)})
+    script = tmp_path / "script.py"
+    # No `if __name__ == "__main__"`, TensorFlow first: what people write.
+    script.write_text(
+        textwrap.dedent(
+            f"""
+            print("SCRIPT RUNS")
+            import tensorflow as tf
+            tf.constant(1) + 1
+            import threading, time
+            import psutil
+            import tensorflow_datasets as tfds
+            import kinetics_clips
+
+            seen = {{}}
+            done = threading.Event()
+
+            def watch():
+                while not done.is_set():
+                    for child in psutil.Process().children(recursive=True):
+                        try:
+                            maps = [m.path for m in child.memory_maps()]
+                            seen[child.pid] = (
+                                any("tensorflow/" in path for path in maps),
+                                any("cv2" in path for path in maps),
+                            )
+                        except psutil.Error:
+                            continue  # it has ended
+                    time.sleep(0.01)
+
+            watcher = threading.Thread(target=watch)
+            watcher.start()
+            tfds.load(
+                "kinetics_clips/folder",
+                data_dir={str(tmp_path / "data")!r},
+                download_and_prepare_kwargs={{
+                    "download_config": tfds.download.DownloadConfig(
+                        manual_dir={str(tmp_path / "videos")!r}
+                    )
+                }},
+            )
+            done.set()
+            watcher.join()
+            print("WITH TENSORFLOW", sum(tf for tf, _ in seen.values()))
+            print("WITH OPENCV", sum(cv2 for _, cv2 in seen.values()) > 0)
+            print("LEFT", len([
+                child for child in psutil.Process().children(recursive=True)
+                if "resource_tracker" not in " ".join(child.cmdline())
+            ]))
+            """
+        )
+    )
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines.count("SCRIPT RUNS") == 1
+    assert "WITH TENSORFLOW 0" in lines
+    assert "WITH OPENCV True" in lines  # the watcher did see workers
+    assert "LEFT 0" in lines
