@@ -19,6 +19,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.basicConfig(format="%(levelname)s %(message)s")
     logging.getLogger("kinetics_clips").setLevel(logging.INFO)
+    # TFDS warns of its own temporary directory and of every custom config.
+    logging.getLogger("absl").setLevel(logging.ERROR)
     try:
         with logging_redirect_tqdm():
             return args.run(args)

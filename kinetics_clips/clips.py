@@ -112,7 +112,7 @@ def load_clips(
     Every pass over the returned dataset is a new epoch, with new windows and a new
     order: `for epoch in range(90): for batch in ds`, `model.fit(ds, epochs=90)` and
     `num_epochs=90` alike. The same seed gives the same clips in the n-th pass, in every
-    process.
+    process, and `tf.train.Checkpoint(iterator=iter(ds))` restores a place in mid-epoch.
 
     Args:
       dataset: A TFDS name, the directory of a prepared dataset, or a builder.
@@ -180,7 +180,10 @@ def load_clips(
         tf.data.INFINITE_CARDINALITY if num_epochs is None else num_batches * num_epochs
     )
     clips = clips.apply(tf.data.experimental.assert_cardinality(cardinality))
-    return clips.prefetch(tf.data.AUTOTUNE)
+    options = tf.data.Options()
+    # Without it an iterator over epochs that are shuffled inside cannot be saved.
+    options.experimental_symbolic_checkpoint = True
+    return clips.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
 def _take_window(example: dict, spec: ClipSpec, seed) -> dict[str, tf.Tensor]:

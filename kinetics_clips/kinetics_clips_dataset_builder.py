@@ -161,10 +161,10 @@ explains how to download:
 A split exists when its folder does.
 """
 
-    def __init__(self, *, num_workers: int | None = None, **kwargs):
+    def __init__(self, *, num_workers: int | None = None, config=None, **kwargs):
         _require_whole("num_workers", num_workers, 1, 4096, optional=True)
         self._num_workers = num_workers
-        super().__init__(**kwargs)
+        super().__init__(config=_built_in(config), **kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
         release = self.builder_config.release
@@ -225,7 +225,9 @@ A split exists when its folder does.
     def _split_generators(self, dl_manager):
         root = Path(dl_manager.manual_dir).absolute()
         found = videos.find(root, self.builder_config.release)
-        self.info.features["label"].names = found.class_names
+        # Made anew: names that an overwritten or a failed build left cannot be reset.
+        label = self.info.features["label"]
+        label.__init__(names=found.class_names, doc=label.doc)
         generators = {}
         for split in found.splits:
             self._rows += [report.unmatched(split.name, f) for f in split.unmatched]
@@ -309,6 +311,26 @@ A split exists when its folder does.
             reason,
             detail,
         )
+
+
+def _built_in(config):
+    """Returns the name of the built-in config that `config` equals, or `config`.
+
+    TFDS refuses a config object that bears the name of a built-in one.
+    """
+    if not isinstance(config, KineticsClipsConfig):
+        return config
+    for built_in in Builder.BUILDER_CONFIGS:
+        if built_in.name == config.name:
+            _require(
+                "name",
+                config.name,
+                built_in.values == config.values,
+                f"another one than the built-in {built_in.name!r}, which stands for "
+                f"{built_in.values}",
+            )
+            return built_in.name
+    return config
 
 
 def _example(video: Video, encoded) -> dict:

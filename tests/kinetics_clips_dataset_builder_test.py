@@ -80,6 +80,16 @@ def test_builder_refuses_less_than_one_worker(tmp_path):
         Builder(config="folder", data_dir=tmp_path, num_workers=0)
 
 
+def test_a_config_that_equals_a_built_in_one_is_that_one(tmp_path):
+    builder = Builder(config=KineticsClipsConfig(release="k400"), data_dir=tmp_path)
+    assert builder.info.full_name == "kinetics_clips/k400/1.0.0"
+    with pytest.raises(ValueError, match=r"`name` must be another .* got 'k400'"):
+        Builder(
+            config=KineticsClipsConfig(name="k400", release="k400", short_side=64),
+            data_dir=tmp_path,
+        )
+
+
 def test_schema(builder):
     features = builder.info.features
     assert set(features) == {
@@ -229,6 +239,24 @@ def test_nothing_to_store_is_an_error(tmp_path):
     ):
         build(tmp_path / "videos", tmp_path / "data")
     assert not list((tmp_path / "data").rglob("dataset_info.json"))
+
+
+def test_a_builder_can_build_again_with_other_classes(tmp_path):
+    write_tree(tmp_path / "videos", "train", {"b/one": 2})
+    (tmp_path / "videos/val").mkdir()
+    builder = Builder(config="folder", data_dir=tmp_path)
+    config = tfds.download.DownloadConfig(
+        manual_dir=tmp_path / "videos",
+        download_mode=tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS,
+    )
+    with pytest.raises(ValueError, match=r"val must hold at least one annotated video"):
+        builder.download_and_prepare(download_config=config)
+    write_tree(tmp_path / "videos", "val", {"a/two": 2})
+    for names in (["a", "b"], ["a", "b", "c"]):
+        write_tree(tmp_path / "videos", "train", {f"{names[-1]}/three": 2})
+        builder.download_and_prepare(download_config=config)
+        again = tfds.builder_from_directory(builder.data_dir)
+        assert again.info.features["label"].names == names
 
 
 def test_k400_has_the_official_label_ids(tmp_path):
