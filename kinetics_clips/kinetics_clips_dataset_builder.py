@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import datetime
 import logging
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -219,11 +218,11 @@ A split exists when its folder does.
         _log.info("%s", report.summary(self._rows))
         self.info.metadata["totals"] = report.totals(self._rows)
         self.info.metadata["config"] = self.builder_config.values
-        self.info.metadata["manual_dir"] = os.fspath(dl_manager.manual_dir)
+        self.info.metadata["manual_dir"] = str(_root(dl_manager))
         self.info.metadata["built"] = _now()
 
     def _split_generators(self, dl_manager):
-        root = Path(dl_manager.manual_dir).absolute()
+        root = _root(dl_manager)
         found = videos.find(root, self.builder_config.release)
         # Made anew: names that an overwritten or a failed build left cannot be reset.
         label = self.info.features["label"]
@@ -345,6 +344,10 @@ def _example(video: Video, encoded) -> dict:
         "width": encoded.width,
         "fps": encoded.fps,
     }
+
+
+def _root(dl_manager) -> Path:
+    return Path(dl_manager.manual_dir).absolute()
 
 
 def _now() -> str:
