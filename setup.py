@@ -27,11 +27,11 @@ setuptools.setup(
     install_requires=[
         "importlib_resources",  # TFDS needs it to prepare a dataset, undeclared
         "loky>=3.4",
-        "numpy",
-        "opencv-python-headless>=4.10",
-        "pebble>=5.0",
-        "tensorflow>=2.16",
-        "tensorflow-datasets>=4.9.7",
+        "numpy>=2.0",
+        "opencv-python-headless>=4.12",
+        "pebble>=5.2",
+        "tensorflow>=2.20",
+        "tensorflow-datasets>=4.9.10",
     ],
     extras_require={
         "tfds": TFDS_COMMAND,

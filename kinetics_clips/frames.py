@@ -95,7 +95,8 @@ def configure_process() -> None:
     """
     os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"  # AV_LOG_QUIET
     os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = f"format_whitelist;{_CONTAINERS}"
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    set_log_level = getattr(cv2, "setLogLevel", None)  # OpenCV 4; 5 has moved it
+    (set_log_level or cv2.utils.logging.setLogLevel)(0)
     cv2.setNumThreads(1)
 
 
