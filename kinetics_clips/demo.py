@@ -49,12 +49,13 @@ def run(data_dir: Path) -> None:
     ds = clips.load_clips(
         NAME, "train", spec, batch_size=_BATCH_SIZE, num_epochs=None, data_dir=data_dir
     )
-    batches = iter(ds.as_numpy_iterator())
-    batch = next(batches)
-    labels = [datasets.label_name(builder.info, label) for label in batch["label"]]
+    batches = iter(ds)
+    tensors = next(batches)
     print(f"\nA batch of {NAME}, random 64-frame clips:")
-    for name, value in batch.items():
-        print(f"  {name:14}{value.dtype!s:8}{list(value.shape)}")
+    for name, value in tensors.items():
+        print(f"  {name:14}{value.dtype.name:8}{value.shape.as_list()}")
+    batch = {name: value.numpy() for name, value in tensors.items()}
+    labels = [datasets.label_name(builder.info, label) for label in batch["label"]]
     print(f"  labels        {', '.join(labels)}")
 
     titles = [
