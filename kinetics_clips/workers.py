@@ -21,6 +21,9 @@ _IN_FLIGHT = 3
 _DEADLINE = 60.0
 _DEADLINE_PER_MB = 1.0
 
+# Pools that break one after the other without one result between them.
+_MAX_BREAKS = 3
+
 
 def encode_all(
     videos: Iterable[Video], settings: EncodeSettings, num_workers: int | None = None
@@ -37,9 +40,36 @@ def encode_all(
 
     Yields:
       Each video with its frames, or with the error that says why it has none.
+
+    Raises:
+      RuntimeError: If no worker stays alive.
     """
     num_workers = num_workers or loky.cpu_count()
-    videos = iter(videos)
+    waiting = iter(videos)
+    num_breaks = 0
+    while True:
+        unfinished = []
+        for video, result in _encode_in_pool(waiting, settings, num_workers):
+            if result is None:
+                unfinished.append(video)
+            else:
+                num_breaks = 0
+                yield video, result
+        if not unfinished:
+            return
+        num_breaks += 1
+        if num_breaks == _MAX_BREAKS:
+            raise RuntimeError(
+                f"The processes that decode must stay alive, but all died {num_breaks} "
+                "times in a row. Is there enough memory for them? Try fewer."
+            )
+        waiting = itertools.chain(unfinished, waiting)
+
+
+def _encode_in_pool(
+    waiting: Iterator[Video], settings: EncodeSettings, num_workers: int
+) -> Iterator[tuple[Video, EncodedVideo | VideoError | None]]:
+    """Encodes in one pool; where it breaks, None stands for what was not finished."""
     # fork would copy the caller's TensorFlow, locks and threads included; spawn and
     # forkserver would run the caller's script again. loky's context does neither.
     pool = pebble.ProcessPool(
@@ -51,32 +81,46 @@ def encode_all(
     try:
         while True:
             room = num_workers * _IN_FLIGHT - len(running)
-            for video in itertools.islice(videos, room):
-                future = pool.schedule(
-                    frames.encode,
-                    args=(video.path, settings),
-                    timeout=_deadline(video.path),
-                )
-                running[future] = video
+            for video in itertools.islice(waiting, room):
+                running[_schedule(pool, video, settings)] = video
             if not running:
                 return
             done, _ = concurrent.futures.wait(
                 running, return_when=concurrent.futures.FIRST_COMPLETED
             )
-            for future in done:
-                yield running.pop(future), _result(future)
+            results = [(running.pop(future), _result(future)) for future in done]
+            yield from results
+            if any(result is None for _, result in results):
+                yield from ((video, None) for video in running.values())
+                return
     finally:
         pool.stop()
         pool.join()
 
 
-def _result(future: concurrent.futures.Future) -> EncodedVideo | VideoError:
+def _schedule(
+    pool: pebble.ProcessPool, video: Video, settings: EncodeSettings
+) -> concurrent.futures.Future:
+    try:
+        return pool.schedule(
+            frames.encode, args=(video.path, settings), timeout=_deadline(video.path)
+        )
+    except RuntimeError as error:  # the pool has broken since
+        future = concurrent.futures.Future()
+        future.set_exception(BrokenProcessPool(str(error)))
+        return future
+
+
+def _result(
+    future: concurrent.futures.Future,
+) -> EncodedVideo | VideoError | None:
+    """Returns a video's frames, its error, or None where the pool broke meanwhile."""
     try:
         return future.result()
     except VideoError as error:
         return error
-    except BrokenProcessPool:  # no worker can be started: not this video's fault
-        raise
+    except BrokenProcessPool:  # workers died at no video of theirs
+        return None
     except concurrent.futures.TimeoutError as error:
         return VideoError("timeout", f"no result after {error.args[-1]:.0f} s")
     except pebble.ProcessExpired as error:

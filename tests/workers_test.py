@@ -107,6 +107,30 @@ def test_a_crash_or_a_hang_costs_one_video(
     assert list(outcomes.values()) == ["stored"] * 7
 
 
+def test_idle_workers_that_die_cost_nothing(tmp_path):
+    to_encode = find(tmp_path, 12)
+    results = workers.encode_all(to_encode, SETTINGS, num_workers=1)
+    outcomes = [next(results)]
+    time.sleep(1.0)  # all that was handed out is done
+    for worker in workers_of(psutil.Process()):
+        worker.kill()
+    time.sleep(0.5)  # the pool has seen it
+    outcomes += results
+    ids = {video.annotation.video_id for video, _ in outcomes}
+    assert len(outcomes) == len(ids) == 12
+    assert not any(isinstance(result, VideoError) for _, result in outcomes)
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_workers_that_never_start_are_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(workers.frames, "configure_process", die)
+    with pytest.raises(RuntimeError, match=r"all died 3 times in a row"):
+        list(workers.encode_all(find(tmp_path, 3), SETTINGS, 1))
+
+
 def test_deadline_grows_with_the_file(tmp_path):
     path = tmp_path / "video.mp4"
     with path.open("wb") as file:
