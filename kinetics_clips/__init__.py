@@ -10,10 +10,19 @@ import TensorFlow.
 """
 
 import importlib
+from typing import TYPE_CHECKING
 
 from kinetics_clips.datasets import label_name
 from kinetics_clips.kinetics_clips_dataset_builder import Builder, KineticsClipsConfig
 from kinetics_clips.windows import ClipSpec
+
+if TYPE_CHECKING:
+    from kinetics_clips.clips import (
+        EncodedFrames,
+        load_clips,
+        read_config,
+        sample_clip,
+    )
 
 __version__ = "0.1.0"
 

@@ -54,9 +54,9 @@ def read_csv(path: Path, split: str, names: Sequence[str]) -> list[Annotation]:
     """Reads one annotation file of a Kinetics release, by the names in its header.
 
     Args:
-      path: A CSV with the columns `youtube_id`, `time_start`, `time_end` and, where
-        labels are published, `label`; others are passed over.
-      split: The split that its rows belong to.
+      path: A CSV with the columns `youtube_id`, `time_start`, `time_end` and, but for
+        the test split, `label`; others are passed over.
+      split: The split that its rows belong to. No label is needed in `test`.
       names: The release's class names.
 
     Returns:
@@ -75,7 +75,8 @@ def read_csv(path: Path, split: str, names: Sequence[str]) -> list[Annotation]:
         rows = csv.DictReader(file)
         try:
             columns = rows.fieldnames or []
-            for column in ("youtube_id", "time_start", "time_end"):
+            needed = ("youtube_id", "time_start", "time_end")
+            for column in needed if split == "test" else ("label", *needed):
                 if column not in columns:
                     raise ValueError(
                         f"{path} must have a column {column!r}, got "
@@ -83,12 +84,13 @@ def read_csv(path: Path, split: str, names: Sequence[str]) -> list[Annotation]:
                         "Kinetics CSV of this split."
                     )
             for row in rows:
-                annotation = Annotation(split, *_parse_row(row, names))
+                annotation = _parse_row(row, split, names)
                 num_repeated += annotation.video_id in annotations
                 annotations.setdefault(annotation.video_id, annotation)
-        except (csv.Error, _RowError, UnicodeDecodeError) as error:
-            where = f"{path}, line {rows.line_num}"
-            raise ValueError(f"{where}: {error}") from error
+        except UnicodeDecodeError as error:  # met a block ahead of the line
+            raise ValueError(f"{path} must be UTF-8 text: {error}.") from error
+        except (csv.Error, _RowError) as error:
+            raise ValueError(f"{path}, line {rows.line_num}: {error}") from error
     if num_repeated:
         _log.warning(
             "%s annotates %d videos more than once; the first row of each counts.",
@@ -102,8 +104,7 @@ class _RowError(ValueError):
     """A row that cannot be understood; `read_csv` adds file and line."""
 
 
-def _parse_row(row: dict, names: frozenset[str]) -> tuple[str, str | None]:
-    """Returns the row's video id and label."""
+def _parse_row(row: dict, split: str, names: frozenset[str]) -> Annotation:
     youtube_id = row["youtube_id"] or ""
     if not _YOUTUBE_ID.fullmatch(youtube_id):
         raise _RowError(
@@ -112,12 +113,14 @@ def _parse_row(row: dict, names: frozenset[str]) -> tuple[str, str | None]:
         )
     start, end = (_seconds(row, column) for column in ("time_start", "time_end"))
     label = row.get("label") or None
+    if label is None and split != "test":
+        raise _RowError("label must not be empty but in the test split.")
     if label is not None and label not in names:
         raise _RowError(
             f"label must be one of the release's {len(names)} class names, got "
             f"{label[:80]!r}. Is this the CSV of another release?"
         )
-    return f"{youtube_id}_{start:06d}_{end:06d}", label
+    return Annotation(split, f"{youtube_id}_{start:06d}_{end:06d}", label)
 
 
 def _seconds(row: dict, column: str) -> int:

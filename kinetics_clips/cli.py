@@ -7,10 +7,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import tensorflow_datasets as tfds
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 import kinetics_clips
 from kinetics_clips import kinetics_clips_dataset_builder as dataset_builder
+from kinetics_clips import videos
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with logging_redirect_tqdm():
             return args.run(args)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         print(f"kinetics-clips: error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -47,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument(
         "--data-dir",
-        type=Path,
+        type=_local,
         default=Path("kinetics_clips_demo"),
         metavar="DIR",
         help="where all of it goes (default: ./kinetics_clips_demo)",
@@ -67,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     build.add_argument(
         "--manual-dir",
-        type=Path,
+        type=_local,
         required=True,
         metavar="DIR",
         help="where the videos are",
@@ -77,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     build.add_argument(
         "--data-dir",
-        type=Path,
+        type=_local,
         metavar="DIR",
         help="where the dataset goes (default: $TFDS_DATA_DIR or "
         "~/tensorflow_datasets)",
@@ -112,6 +114,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _local(text: str) -> Path:
+    if "://" in text:
+        raise argparse.ArgumentTypeError(f"must be a local directory, got {text}")
+    return Path(text)
+
+
 def _whole_or_none(text: str) -> int | None:
     return None if text.lower() == "none" else int(text)
 
@@ -124,8 +132,6 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _build(args: argparse.Namespace) -> int:
-    import tensorflow_datasets as tfds
-
     config = kinetics_clips.KineticsClipsConfig(
         name=args.name,
         release=args.config,
@@ -151,6 +157,8 @@ def _build(args: argparse.Namespace) -> int:
             "`--manual-dir` must be a directory with videos, got "
             f"{args.manual_dir}.\n{builder.MANUAL_DOWNLOAD_INSTRUCTIONS}"
         )
+    if args.overwrite:  # a wrong directory must not cost the old dataset
+        videos.find(args.manual_dir.absolute(), config.release)
     print(f"Building {name}")
     mode = tfds.download.GenerateMode
     builder.download_and_prepare(

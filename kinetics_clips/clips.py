@@ -112,7 +112,9 @@ def load_clips(
     Every pass over the returned dataset is a new epoch, with new windows and a new
     order: `for epoch in range(90): for batch in ds`, `model.fit(ds, epochs=90)` and
     `num_epochs=90` alike. The same seed gives the same clips in the n-th pass, in every
-    process, and `tf.train.Checkpoint(iterator=iter(ds))` restores a place in mid-epoch.
+    process that calls `tf.random.set_seed` alike or not at all: TensorFlow mixes its
+    own seed in. To save an iterator with `tf.train.Checkpoint` in mid-epoch, set
+    `experimental_symbolic_checkpoint` in the `tf.data.Options` of the dataset.
 
     Args:
       dataset: A TFDS name, the directory of a prepared dataset, or a builder.
@@ -122,7 +124,8 @@ def load_clips(
         of a batch must have one size.
       shuffle: True permutes the shards and shuffles 128 encoded windows; a number
         shuffles that many; False keeps the order of the stored records.
-      seed: A whole number for reproducible clips; None differs on every run.
+      seed: A whole number for reproducible clips; None differs on every run, unless
+        `tf.random.set_seed` was called.
       num_epochs: Passes over the split, one after the other; None never ends.
       data_dir: Where a name is looked for; TFDS's default when None.
       drop_remainder: Whether an epoch's last batch is left out when it is not full.
@@ -139,10 +142,22 @@ def load_clips(
         raise ValueError(f"`num_epochs` must be at least 1 or None, got {num_epochs}.")
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1 or None, got {batch_size}.")
-    if shuffle is not True and shuffle < 0:
-        raise ValueError(f"`shuffle` must be a bool or at least 1, got {shuffle}.")
+    if not isinstance(shuffle, int) or shuffle < 0:
+        raise ValueError(
+            f"`shuffle` must be a bool or a number of windows, got {shuffle!r}."
+        )
     num_shuffled = _SHUFFLE_WINDOWS if shuffle is True else int(shuffle)
     builder = datasets.find(dataset, data_dir)
+    num_videos = num_batches = builder.info.splits[split].num_examples
+    if batch_size is not None:
+        full, rest = divmod(num_videos, batch_size)
+        num_batches = full + (rest > 0 and not drop_remainder)
+    if not num_batches:
+        raise ValueError(
+            f"`split` must hold at least one batch, got {num_videos} videos in "
+            f"{split!r} for batches of {batch_size}. Set drop_remainder=False or a "
+            "smaller batch."
+        )
 
     @tf.autograph.experimental.do_not_convert
     def epoch(key: tf.Tensor) -> tf.data.Dataset:
@@ -172,18 +187,11 @@ def load_clips(
         # TFDS passes `deterministic`, which an interleave without threads ignores.
         warnings.filterwarnings("ignore", "The `deterministic` argument has no effect")
         clips = keys.flat_map(epoch)
-    num_batches = builder.info.splits[split].num_examples
-    if batch_size is not None:
-        full, rest = divmod(num_batches, batch_size)
-        num_batches = full + (rest > 0 and not drop_remainder)
     cardinality = (
         tf.data.INFINITE_CARDINALITY if num_epochs is None else num_batches * num_epochs
     )
     clips = clips.apply(tf.data.experimental.assert_cardinality(cardinality))
-    options = tf.data.Options()
-    # Without it an iterator over epochs that are shuffled inside cannot be saved.
-    options.experimental_symbolic_checkpoint = True
-    return clips.prefetch(tf.data.AUTOTUNE).with_options(options)
+    return clips.prefetch(tf.data.AUTOTUNE)
 
 
 def _take_window(example: dict, spec: ClipSpec, seed) -> dict[str, tf.Tensor]:
@@ -230,11 +238,13 @@ def _generator(seed, video_id: tf.Tensor):
     if seed is None:
         return lambda maximum: tf.random.uniform([], 0, maximum, tf.int32)
     seed = tf.convert_to_tensor(seed)
-    if not seed.shape.is_compatible_with([2]) or not seed.dtype.is_integer:
+    is_key = seed.dtype in (tf.int32, tf.int64) and seed.shape.is_compatible_with([2])
+    if not is_key:
         raise ValueError(
-            f"`seed` must be an int tensor [2], got {seed.dtype.name} {seed.shape}. "
-            "One number for all would repeat the same windows in every epoch: draw a "
-            "key an epoch, as the docstring of `sample_clip` shows."
+            "`seed` must be an int32 or int64 tensor [2], got "
+            f"{seed.dtype.name} {seed.shape}. One number for all would repeat the "
+            "same windows in every epoch: draw a key an epoch, as the docstring of "
+            "`sample_clip` shows."
         )
     # Keyed by the video and not by its position: any order gives the same windows.
     number = tf.strings.to_hash_bucket_fast(video_id, 1 << 62)

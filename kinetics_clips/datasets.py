@@ -36,7 +36,8 @@ def find(
             where = f" in {data_dir}" if data_dir else ""
             raise FileNotFoundError(
                 f"`dataset` must be a prepared dataset, got {os.fspath(dataset)!r}, "
-                f"which is not there{where}. {_how_to_build()}"
+                f"which is neither a name that is built{where} nor a directory with a "
+                f"dataset_info.json. {_how_to_build()}"
             ) from error
     if not builder.is_prepared():
         raise FileNotFoundError(

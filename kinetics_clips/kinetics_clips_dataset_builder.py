@@ -129,7 +129,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     decode (default: the cores that this process may use).
 
     The finished dataset directory holds `build_report.csv`, a row for every annotated
-    video and every video file found, and `builder.info.metadata` their totals.
+    video and every video file found, but for those that `max_videos` leaves out, and
+    `builder.info.metadata` their totals.
     """
 
     VERSION = tfds.core.Version("1.0.0")

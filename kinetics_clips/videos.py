@@ -129,8 +129,11 @@ def as_utf8(name: str) -> str:
 
 
 def _class_folders(folder: Path) -> list[str]:
-    names = [entry.name for entry in folder.iterdir() if entry.is_dir()]
-    names = [name for name in names if not name.startswith(".")]
+    names = [
+        entry.name
+        for entry in folder.iterdir()
+        if entry.is_dir() and not entry.is_symlink() and entry.name[0] != "."
+    ]
     for name in names:
         annotations.check_class_name(name, folder)
     return names
@@ -298,7 +301,10 @@ def _problem(path: Path, inside: tuple[Path, ...]) -> tuple[str, str] | None:
     except UnicodeEncodeError:
         return "unreadable name", "the name is not UTF-8"
     if path.is_symlink():
-        target = path.resolve()
+        try:
+            target = path.resolve()
+        except (OSError, RuntimeError):  # RuntimeError: it leads to itself
+            return "unreadable", "a link that leads nowhere"
         if not any(target.is_relative_to(directory) for directory in inside):
             return "unreadable", "a link that leads out of the directory"
     return None
@@ -318,7 +324,9 @@ def _listing(directory: Path) -> str:
     if not directory.is_dir():
         return "no such directory"
     names = sorted(
-        as_utf8(entry.name) + ("/" if entry.is_dir() else "")
+        as_utf8(entry.name)
+        + ("/" if entry.is_dir() else "")
+        + (" (a link)" if entry.is_symlink() else "")
         for entry in directory.iterdir()
     )
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""

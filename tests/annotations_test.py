@@ -75,26 +75,38 @@ def test_read_csv_keeps_the_first_of_a_repeated_row(tmp_path, caplog):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"some\.csv must have a column 'youtube_id', got an empty file"),
-        ("a,b\n1,2\n", r"must have a column 'youtube_id', got a, b\. Use the official"),
+        ("", r"some\.csv must have a column 'label', got an empty file"),
+        ("a,b\n1,2\n", r"must have a column 'label', got a, b\. Use the official"),
         (
-            "youtube_id,time_start,time_end\nAAAAAAAAAAA,1,11\n../../etc/x,1,11\n",
+            "label,youtube_id,time_start,time_end\nzumba,AAAAAAAAAAA,1,11\n"
+            "zumba,../../etc/x,1,11\n",
             r"some\.csv, line 3: youtube_id must be 11 letters.*got '\.\./\.\./etc/x'",
         ),
         (
-            "youtube_id,time_start,time_end\nAAAAAAAAAAA,one,11\n",
+            "youtube_id,time_start,time_end,label\nAAAAAAAAAAA,one,11,zumba\n",
             r"line 2: time_start must be a number of seconds, got 'one'",
         ),
         (
-            "youtube_id,time_start,time_end\nAAAAAAAAAAA,1\n",
+            "label,youtube_id,time_start,time_end\nzumba,AAAAAAAAAAA,1\n",
             r"line 2: time_end must be a number of seconds, got None",
         ),
         (
             "label,youtube_id,time_start,time_end\nzumbaa,AAAAAAAAAAA,1,11\n",
             r"line 2: label must be one of the release's 3 class names, got 'zumbaa'",
         ),
+        (
+            "youtube_id,time_start,time_end\nAAAAAAAAAAA,1,11\n",
+            r"must have a column 'label', got youtube_id, time_start, time_end\.",
+        ),
+        (
+            "label,youtube_id,time_start,time_end\n,AAAAAAAAAAA,1,11\n",
+            r"line 2: label must not be empty but in the test split",
+        ),
     ],
-    ids=["empty", "columns", "id", "seconds", "short row", "label"],
+    ids=[
+        *("empty", "columns", "id", "seconds", "short row", "label"),
+        *("no label", "blank label"),
+    ],
 )
 def test_read_csv_names_file_and_line(tmp_path, text, message):
     with pytest.raises(ValueError, match=message):
@@ -103,7 +115,7 @@ def test_read_csv_names_file_and_line(tmp_path, text, message):
 
 def test_read_csv_refuses_other_encodings(tmp_path):
     header = "label,youtube_id,time_start,time_end\n"
-    with pytest.raises(ValueError, match=r"some\.csv, line \d: .*utf-8"):
+    with pytest.raises(ValueError, match=r"some\.csv must be UTF-8 text: "):
         read(tmp_path, header + "é,AAAAAAAAAAA,1,11\n", encoding="latin-1")
 
 
@@ -184,7 +196,8 @@ def test_class_names_are_the_official_ones():
 )
 def test_read_csv_reads_the_real_files(file, release, count, labelled):
     names = annotations.class_names(release)
-    rows = annotations.read_csv(SHARED / "annotations" / file, "validation", names)
+    split = "validation" if labelled else "test"
+    rows = annotations.read_csv(SHARED / "annotations" / file, split, names)
     assert len(rows) == count
     assert {row.label for row in rows} == (set(names) if labelled else {None})
 

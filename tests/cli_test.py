@@ -54,6 +54,13 @@ def test_build_stops_at_what_is_there(tmp_path, videos, capsys):
     assert f"from {videos}, at {report.parent}." in out[0]
     assert report.stat().st_ino == before
 
+    # A wrong directory does not cost what is there.
+    wrong = ["--manual-dir", videos / "train", *options[2:], "--overwrite"]
+    code, _, err = run("build", "folder", *wrong, capsys=capsys)
+    assert code == 1
+    assert "must have a folder for at least one split" in err
+    assert report.stat().st_ino == before
+
     write_tree(videos, "train", {"c/three": 5})
     code, out, _ = run("build", "folder", *options, "--overwrite", capsys=capsys)
     assert code == 0
@@ -86,6 +93,12 @@ def test_build_says_what_is_wrong_in_one_go(tmp_path, capsys, options, message):
     assert "kinetics-clips: error: " in err
     assert message in err
     assert "Traceback" not in err
+
+
+def test_build_refuses_remote_directories(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["build", "folder", "--manual-dir", "x", "--data-dir", "gs://a/b"])
+    assert "must be a local directory, got gs://a/b" in capsys.readouterr().err
 
 
 def test_demo_shows_the_whole_road_twice(tmp_path, capsys):

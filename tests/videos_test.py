@@ -106,7 +106,9 @@ def test_find_follows_no_link_out_of_the_tree(tmp_path, caplog):
     (root / "train/a/outside.mp4").symlink_to(tmp_path / "outside/one.mp4")
     (root / "train/linked").symlink_to(tmp_path / "outside/class")
     (root / "train/a/loop").symlink_to(root / "train")
-    (train,) = videos.find(root, "folder").splits
+    (root / "train/a/self.mp4").symlink_to(root / "train/a/self.mp4")
+    names, (train,) = videos.find(root, "folder")
+    assert names == ["a"]
     problems = {video.filename: video.problem for video in train.videos}
     assert problems == {
         "train/a/real.mp4": None,
@@ -115,6 +117,7 @@ def test_find_follows_no_link_out_of_the_tree(tmp_path, caplog):
             "unreadable",
             "a link that leads out of the directory",
         ),
+        "train/a/self.mp4": ("unreadable", "a link that leads nowhere"),
     }
     assert "2 links to folders are not followed" in caplog.text
 
