@@ -12,7 +12,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 import kinetics_clips
 from kinetics_clips import kinetics_clips_dataset_builder as dataset_builder
-from kinetics_clips import videos
+from kinetics_clips import report, videos
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -121,7 +121,12 @@ def _local(text: str) -> Path:
 
 
 def _whole_or_none(text: str) -> int | None:
-    return None if text.lower() == "none" else int(text)
+    try:
+        return None if text.lower() == "none" else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number or 'none', got {text!r}"
+        ) from None
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -149,7 +154,8 @@ def _build(args: argparse.Namespace) -> int:
             f"{name} exists: built {metadata.get('built', 'at an unknown time')} from "
             f"{metadata.get('manual_dir', 'an unknown directory')}, at "
             f"{builder.data_dir}.\n--overwrite deletes it and builds it again; --name "
-            "gives the new one a name of its own."
+            "gives the new one a name of its own.",
+            file=sys.stderr,
         )
         return 1
     if not args.manual_dir.is_dir() or not any(args.manual_dir.iterdir()):
@@ -171,5 +177,6 @@ def _build(args: argparse.Namespace) -> int:
             ),
         )
     )
+    print(f"What became of every video: {builder.data_path / report.FILENAME}")
     print(f"Built {name} at {builder.data_dir}")
     return 0

@@ -16,6 +16,11 @@ _DCT_METHOD = "INTEGER_ACCURATE"
 # Windows in the shuffle buffer. 64 frames of 340x256 take about 0.9 MB.
 _SHUFFLE_WINDOWS = 128
 
+# Batches decoded at once: one a core would take tens of GB on a large machine. Within a
+# batch as many frames are decoded at once as there are cores for them.
+_PARALLEL_BATCHES = 2
+_PARALLEL_FRAMES = 64
+
 
 class EncodedFrames(tfds.decode.Decoder):
     """A TFDS decoder that leaves `video` as its JPEGs: string `[num_frames]`.
@@ -177,7 +182,10 @@ def load_clips(
         if batch_size is not None:
             clips = clips.batch(batch_size, drop_remainder=drop_remainder)
         return clips.map(
-            functools.partial(_decode, spec=spec), num_parallel_calls=tf.data.AUTOTUNE
+            functools.partial(_decode, spec=spec),
+            num_parallel_calls=(
+                tf.data.AUTOTUNE if batch_size is None else _PARALLEL_BATCHES
+            ),
         )
 
     keys = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
@@ -266,21 +274,23 @@ def _decode(window: dict, spec: ClipSpec) -> dict[str, tf.Tensor]:
     window = dict(window)
     frames, size = window.pop("video"), window.pop("size")
     lead = frames.shape[:-1]  # () or (batch,)
+    decode_each = functools.partial(
+        tf.map_fn, fn_output_signature=tf.uint8, parallel_iterations=_PARALLEL_FRAMES
+    )
     if spec.crop is None:
         checks = [_check_one_size(size)] if lead.rank else []
         with tf.control_dependencies(checks):
             flat = tf.reshape(frames, [-1])
-        video = tf.map_fn(_decode_frame, flat, fn_output_signature=tf.uint8)
+        video = decode_each(_decode_frame, flat)
     else:
         corner = window.pop("corner")
         repeated = [
             tf.repeat(tf.reshape(value, [-1, 2]), spec.length, axis=0)
             for value in (corner, size)
         ]
-        video = tf.map_fn(
+        video = decode_each(
             functools.partial(_decode_crop, crop=spec.crop),
             (tf.reshape(frames, [-1]), *repeated),
-            fn_output_signature=tf.uint8,
         )
     shape = tf.concat([tf.shape(frames), tf.shape(video)[1:]], axis=0)
     video = tf.reshape(video, shape)

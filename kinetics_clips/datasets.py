@@ -33,18 +33,25 @@ def find(
             builder = tfds.builder(os.fspath(dataset), data_dir=data_dir)
         # ValueError: the builder's code knows no such config either.
         except (tfds.core.DatasetNotFoundError, ValueError) as error:
-            where = f" in {data_dir}" if data_dir else ""
-            raise FileNotFoundError(
-                f"`dataset` must be a prepared dataset, got {os.fspath(dataset)!r}, "
-                f"which is neither a name that is built{where} nor a directory with a "
-                f"dataset_info.json. {_how_to_build()}"
-            ) from error
+            raise _not_found(os.fspath(dataset), data_dir) from error
     if not builder.is_prepared():
-        raise FileNotFoundError(
-            f"`dataset` must be a prepared dataset, got {builder.info.full_name}, "
-            f"which is not in {builder.data_dir}. {_how_to_build()}"
-        )
+        # <data_dir>/<dataset>/<config>/<version>
+        raise _not_found(builder.info.full_name, builder.data_path.parents[2])
     return builder
+
+
+def _not_found(name: str, data_dir: str | os.PathLike | None) -> FileNotFoundError:
+    root = Path(data_dir or tfds.core.constants.DATA_DIR).absolute()
+    built = sorted(
+        info.parent.parent.relative_to(root).as_posix()
+        for info in root.glob("*/*/*/dataset_info.json")
+    )
+    return FileNotFoundError(
+        f"`dataset` must be a dataset that is built, or a directory with its "
+        f"dataset_info.json, got {name}, which is not in {root}: there is "
+        f"{', '.join(built) or 'nothing'}. Build it with `kinetics-clips build CONFIG "
+        "--manual-dir DIR --data-dir DIR`, or pass the `data_dir` of another one."
+    )
 
 
 def label_name(info: tfds.core.DatasetInfo, label: int) -> str | None:
@@ -66,10 +73,3 @@ def label_name(info: tfds.core.DatasetInfo, label: int) -> str | None:
             f"`label` must be in [-1, {feature.num_classes}), got {label}."
         )
     return feature.int2str(label)
-
-
-def _how_to_build() -> str:
-    return (
-        "Build it with `kinetics-clips build CONFIG --manual-dir DIR --data-dir DIR`, "
-        "or pass the `data_dir` under which it was built."
-    )

@@ -175,10 +175,12 @@ def _find_kinetics(
     }
     for split in folders:
         if split not in tables:
+            expected = root / "annotations" / f"{SPLITS[split][0]}.csv"
             raise ValueError(
-                f"{folders[split]} must have its annotations in "
-                f"{root / 'annotations'}, got {_listing(root / 'annotations')}. Put "
-                f"the release's CSV there.\nExpected:\n{layout('kinetics')}"
+                f"{folders[split]} must have its annotations in {expected}, got "
+                f"{_listing(expected.parent)} there. Put the release's CSV of the "
+                f"{split} split there, under that name."
+                f"\nExpected:\n{layout('kinetics')}"
             )
     unused = [str(table) for split, table in tables.items() if split not in folders]
     if unused:
@@ -223,7 +225,8 @@ def _split(
             f"{folder} must hold at least one annotated video, got "
             f"{len(videos)} annotations and {len(unmatched)} other video files"
             f"{_first(file.filename for file in unmatched)}; it holds "
-            f"{_listing(folder)}.\nExpected:\n{layout(release)}"
+            f"{_listing(folder)}.\nExpected, with videos that end in "
+            f"{', '.join(sorted(SUFFIXES))}:\n{layout(release)}"
         )
     _log.info("%s: %d of %d annotated videos found", name, num_found, len(videos))
     num_missing = len(videos) - num_found

@@ -48,10 +48,10 @@ def test_build_stops_at_what_is_there(tmp_path, videos, capsys):
     report = tmp_path / "kinetics_clips/my_lab/1.0.0/build_report.csv"
     before = report.stat().st_ino
 
-    code, out, _ = run("build", "folder", *options, capsys=capsys)
+    code, _, err = run("build", "folder", *options, capsys=capsys)
     assert code == 1
-    assert out[0].startswith("kinetics_clips/my_lab exists: built 20")
-    assert f"from {videos}, at {report.parent}." in out[0]
+    assert "kinetics_clips/my_lab exists: built 20" in err
+    assert f"from {videos}, at {report.parent}." in err
     assert report.stat().st_ino == before
 
     # A wrong directory does not cost what is there.

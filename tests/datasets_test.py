@@ -17,18 +17,23 @@ def test_find_takes_name_directory_and_builder(builder, data_dir):
     assert {str(one.data_dir) for one in found} == {str(builder.data_dir)}
 
 
-@pytest.mark.parametrize("name", ["kinetics_clips/folder", "kinetics_clips/nowhere"])
-def test_find_says_how_to_build_what_is_not_there(tmp_path, name):
+@pytest.mark.parametrize("name", ["kinetics_clips/k400", "kinetics_clips/nowhere"])
+def test_find_says_what_is_there_and_how_to_build(data_dir, monkeypatch, name):
+    monkeypatch.chdir(data_dir.parent)
     with pytest.raises(
-        FileNotFoundError, match=r"must be a prepared dataset.*`kinetics-clips build "
+        FileNotFoundError,
+        match=rf"got {name}.* not in {data_dir}: there is kinetics_clips/folder\.",
     ):
-        datasets.find(name, tmp_path)
+        datasets.find(name, data_dir.name)
 
 
 def test_find_never_builds(tmp_path):
     unprepared = kinetics_clips.Builder(config="folder", data_dir=tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"got kinetics_clips/folder/1.0.0"):
+    with pytest.raises(
+        FileNotFoundError, match=r"folder/1\.0\.0, which is not in .*: there is nothing"
+    ):
         datasets.find(unprepared)
+    assert not list(tmp_path.iterdir())
 
 
 def test_label_name(builder):

@@ -175,7 +175,8 @@ def test_find_kinetics_needs_a_csv_for_every_folder(tmp_path):
     touch(tmp_path, "val/AAAAAAAAAAA_000001_000011.mp4")
     write_csv(tmp_path, "train", "zumba,AAAAAAAAAAA,1,11")
     with pytest.raises(
-        ValueError, match=r"val must have its annotations in .*got train\.csv\. "
+        ValueError,
+        match=r"val must have its annotations in .*val\.csv, got train\.csv there\.",
     ):
         videos.find(tmp_path, "k400")
 
