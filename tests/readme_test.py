@@ -27,4 +27,5 @@ def test_the_readme_prints_what_it_says(directory, monkeypatch):
     for code, expected in BLOCKS:
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             exec(compile(code, "README.md", "exec"), names)
-        assert printed.getvalue() == expected
+        # TFDS announces what it builds before.
+        assert printed.getvalue().endswith(expected)
