@@ -1,6 +1,7 @@
 """Encodes many videos at once, in processes whose crashes and hangs cost one video."""
 
 import concurrent.futures
+import contextlib
 import itertools
 from collections.abc import Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -22,8 +23,8 @@ _IN_FLIGHT = 3
 _DEADLINE = 60.0
 _DEADLINE_PER_MB = 10.0
 
-# Pools that break one after the other without one result between them.
-_MAX_BREAKS = 3
+# Videos in a row, each alone in its pool, under which the pool may break.
+_MAX_BREAKS = 10
 
 
 def encode_all(
@@ -50,21 +51,31 @@ def encode_all(
     num_breaks = 0
     while True:
         unfinished = []
-        for video, result in _encode_in_pool(waiting, settings, num_workers):
-            if result is None:
-                unfinished.append(video)
-            else:
-                num_breaks = 0
-                yield video, result
+        with contextlib.closing(
+            _encode_in_pool(waiting, settings, num_workers)
+        ) as results:
+            for video, result in results:
+                if result is None:
+                    unfinished.append(video)
+                else:
+                    num_breaks = 0
+                    yield video, result
         if not unfinished:
             return
-        num_breaks += 1
-        if num_breaks == _MAX_BREAKS:
-            raise RuntimeError(
-                f"The processes that decode must stay alive, but all died {num_breaks} "
-                "times in a row. Is there enough memory for them? Try fewer."
-            )
-        waiting = itertools.chain(unfinished, waiting)
+        # Each in a pool of its own: the video that breaks that one too is to blame.
+        for video in unfinished:
+            with contextlib.closing(
+                _encode_in_pool(iter([video]), settings, num_workers=1)
+            ) as results:
+                _, result = next(results)
+            num_breaks = num_breaks + 1 if result is None else 0
+            if num_breaks == _MAX_BREAKS:
+                raise RuntimeError(
+                    "The processes that decode must stay alive, but died "
+                    f"{num_breaks} times in a row without a result. Is there enough "
+                    "memory for them? Try fewer."
+                )
+            yield video, result or VideoError("crash", "its process died, twice")
 
 
 def _encode_in_pool(

@@ -1,3 +1,4 @@
+import concurrent.futures
 import contextlib
 import dataclasses
 import os
@@ -6,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import psutil
@@ -121,14 +123,35 @@ def test_idle_workers_that_die_cost_nothing(tmp_path):
     assert not any(isinstance(result, VideoError) for _, result in outcomes)
 
 
+def test_a_video_that_breaks_every_pool_costs_one_video(tmp_path, monkeypatch):
+    to_encode = find(tmp_path, 8)
+    poison = to_encode[2]
+    schedule = workers._schedule
+
+    def schedule_and_break(pool, video, settings):
+        if video != poison:
+            return schedule(pool, video, settings)
+        future = concurrent.futures.Future()
+        future.set_exception(BrokenProcessPool("All workers expired"))
+        return future
+
+    monkeypatch.setattr(workers, "_schedule", schedule_and_break)
+    outcomes = {
+        video.annotation.video_id: getattr(result, "reason", "stored")
+        for video, result in workers.encode_all(to_encode, SETTINGS, 1)
+    }
+    assert outcomes.pop(poison.annotation.video_id) == "crash"
+    assert list(outcomes.values()) == ["stored"] * 7
+
+
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_workers_that_never_start_are_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(workers.frames, "configure_process", die)
-    with pytest.raises(RuntimeError, match=r"all died 3 times in a row"):
-        list(workers.encode_all(find(tmp_path, 3), SETTINGS, 1))
+    with pytest.raises(RuntimeError, match=r"died 10 times in a row without"):
+        list(workers.encode_all(find(tmp_path, 12), SETTINGS, 1))
 
 
 def test_deadline_grows_with_the_file(tmp_path):
