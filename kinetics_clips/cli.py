@@ -148,7 +148,8 @@ def _build(args: argparse.Namespace) -> int:
         config=config, data_dir=args.data_dir, num_workers=args.workers
     )
     name = f"{builder.name}/{config.name}"
-    if builder.is_prepared() and not args.overwrite:
+    exists = builder.is_prepared()
+    if exists and not args.overwrite:
         metadata = builder.info.metadata
         print(
             f"{name} exists: built {metadata.get('built', 'at an unknown time')} from "
@@ -163,7 +164,7 @@ def _build(args: argparse.Namespace) -> int:
             "`--manual-dir` must be a directory with videos, got "
             f"{args.manual_dir}.\n{builder.MANUAL_DOWNLOAD_INSTRUCTIONS}"
         )
-    if args.overwrite:  # a wrong directory must not cost the old dataset
+    if exists:  # a wrong directory must not cost the old dataset
         videos.find(args.manual_dir.absolute(), config.release)
     print(f"Building {name}")
     mode = tfds.download.GenerateMode

@@ -1,6 +1,7 @@
 """Reads random clips in a TensorFlow graph: only a window's frames are decoded."""
 
 import functools
+import itertools
 import os
 import warnings
 
@@ -116,7 +117,7 @@ def load_clips(
     """Reads a random clip of every video of a split, in random order.
 
     Every pass over the returned dataset is a new epoch, with new windows and a new
-    order: `for epoch in range(90): for batch in ds`, `model.fit(ds, epochs=90)` and
+    order: `for epoch in range(90): for batch in ds`, `model.fit(..., epochs=90)` and
     `num_epochs=90` alike. The same seed gives the same clips in the n-th pass, in every
     process that calls `tf.random.set_seed` alike or not at all: TensorFlow mixes its
     own seed in. To save an iterator with `tf.train.Checkpoint` in mid-epoch, set
@@ -258,9 +259,9 @@ def _generator(seed, video_id: tf.Tensor):
     # Keyed by the video and not by its position: any order gives the same windows.
     number = tf.strings.to_hash_bucket_fast(video_id, 1 << 62)
     key = tf.random.fold_in(tf.ensure_shape(seed, [2]), number)
-    num_draws = iter(range(1 << 31))
+    draws = itertools.count()
     return lambda maximum: tf.random.stateless_uniform(
-        [], tf.random.fold_in(key, next(num_draws)), 0, maximum, tf.int32
+        [], tf.random.fold_in(key, next(draws)), 0, maximum, tf.int32
     )
 
 
@@ -278,11 +279,11 @@ def _decode(window: dict, spec: ClipSpec) -> dict[str, tf.Tensor]:
     decode_each = functools.partial(
         tf.map_fn, fn_output_signature=tf.uint8, parallel_iterations=_PARALLEL_FRAMES
     )
+    flat = tf.reshape(frames, [-1])
     if spec.crop is None:
         checks = [_check_one_size(size)] if lead.rank else []
         with tf.control_dependencies(checks):
-            flat = tf.reshape(frames, [-1])
-        video = decode_each(_decode_frame, flat)
+            video = decode_each(_decode_frame, flat)
     else:
         corner = window.pop("corner")
         repeated = [
@@ -291,7 +292,7 @@ def _decode(window: dict, spec: ClipSpec) -> dict[str, tf.Tensor]:
         ]
         video = decode_each(
             functools.partial(_decode_crop, crop=spec.crop),
-            (tf.reshape(frames, [-1]), *repeated),
+            (flat, *repeated),
         )
     shape = tf.concat([tf.shape(frames), tf.shape(video)[1:]], axis=0)
     video = tf.reshape(video, shape)

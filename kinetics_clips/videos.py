@@ -120,7 +120,7 @@ def find(root: Path, release: str) -> Found:
         names = sorted(set().union(*map(_class_folders, folders.values())))
         return Found(names, [_find_folder(root, *item) for item in folders.items()])
     names = annotations.class_names(release)
-    return Found(names, _find_kinetics(root, folders, names))
+    return Found(names, _find_kinetics(root, release, folders, names))
 
 
 def as_utf8(name: str) -> str:
@@ -140,26 +140,19 @@ def _class_folders(folder: Path) -> list[str]:
 
 
 def _find_folder(root: Path, split: str, folder: Path) -> Split:
-    matches: dict[str, tuple[Annotation, _File]] = {}
+    videos: dict[str, Video] = {}
     unmatched = []
     for file in _list_files(root, folder):
         annotation = annotations.from_class_folder(split, file.relative)
-        if annotation is None or annotation.video_id in matches:
+        if annotation is None or annotation.video_id in videos:
             unmatched.append(file)
         else:
-            matches[annotation.video_id] = annotation, file
-    return _split(
-        root,
-        FOLDER,
-        split,
-        folder,
-        [_video(annotation, file) for annotation, file in matches.values()],
-        unmatched,
-    )
+            videos[annotation.video_id] = _video(annotation, file)
+    return _split(FOLDER, split, folder, list(videos.values()), unmatched)
 
 
 def _find_kinetics(
-    root: Path, folders: dict[str, Path], names: list[str]
+    root: Path, release: str, folders: dict[str, Path], names: list[str]
 ) -> list[Split]:
     tables = {
         split: table
@@ -180,7 +173,7 @@ def _find_kinetics(
                 f"{folders[split]} must have its annotations in {expected}, got "
                 f"{_listing(expected.parent)} there. Put the release's CSV of the "
                 f"{split} split there, under that name."
-                f"\nExpected:\n{layout('kinetics')}"
+                f"\nExpected:\n{layout(release)}"
             )
     unused = [str(table) for split, table in tables.items() if split not in folders]
     if unused:
@@ -200,7 +193,7 @@ def _find_kinetics(
             else:
                 unmatched.append(file)
         videos = [_video(one, files.get(one.video_id)) for one in annotated]
-        splits.append(_split(root, "kinetics", split, folder, videos, unmatched))
+        splits.append(_split(release, split, folder, videos, unmatched))
     return splits
 
 
@@ -211,7 +204,6 @@ def _video(annotation: Annotation, file: _File | None) -> Video:
 
 
 def _split(
-    root: Path,
     release: str,
     name: str,
     folder: Path,

@@ -1,10 +1,13 @@
 """Fixtures: small videos whose frames carry their own number, and a dataset of them."""
 
+import contextlib
+import csv
 import os
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import psutil
 import pytest
 import tensorflow_datasets as tfds
 
@@ -12,6 +15,7 @@ import kinetics_clips
 from kinetics_clips import synthetic
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+DUMMY_DATA = REPOSITORY / "dummy_data"
 # Real videos and annotations, where this checkout lies beside them.
 SHARED = REPOSITORY.parent / "shared"
 needs_shared = pytest.mark.skipif(
@@ -42,6 +46,23 @@ def build(manual_dir: Path, data_dir: Path, **options) -> tfds.core.DatasetBuild
         download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
     )
     return builder
+
+
+def read_report(builder: tfds.core.DatasetBuilder) -> list[dict]:
+    """Reads the rows of a dataset's `build_report.csv`."""
+    path = Path(builder.data_path) / "build_report.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def workers_of(process: psutil.Process) -> list[psutil.Process]:
+    """Returns the processes that encode, without loky's resource tracker."""
+    found = []
+    for child in process.children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "resource_tracker" not in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -10,18 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from conftest import SHARED, build, needs_shared
+from conftest import DUMMY_DATA, SHARED, build, needs_shared, read_report
 
 import kinetics_clips
 from kinetics_clips import ClipSpec, load_clips
 
 TFDS = Path(sys.executable).with_name("tfds")
-
-
-def read_report(builder) -> list[dict]:
-    path = Path(builder.data_path) / "build_report.csv"
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")
@@ -120,12 +114,11 @@ def test_k400_from_the_official_csv(tmp_path):
 def test_tfds_build_by_path_and_by_json(tmp_path):
     """The other doors of TFDS's own command, on the tiny fake of the sources."""
     module = Path(kinetics_clips.__file__).parent
-    dummy_data = Path(__file__).resolve().parents[1] / "dummy_data"
     config = '{"release": "k400", "short_side": 32, "jpeg_quality": 50}'
     done = subprocess.run(
         [
             *(TFDS, "build", module, "--config", config),
-            *("--manual_dir", dummy_data, "--data_dir", tmp_path),
+            *("--manual_dir", DUMMY_DATA, "--data_dir", tmp_path),
         ],
         capture_output=True,
         text=True,

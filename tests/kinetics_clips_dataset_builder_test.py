@@ -1,4 +1,3 @@
-import csv
 import logging
 import os
 import shutil
@@ -7,7 +6,15 @@ import numpy as np
 import psutil
 import pytest
 import tensorflow_datasets as tfds
-from conftest import HEIGHT, REPOSITORY, WIDTH, build, write_tree
+from conftest import (
+    DUMMY_DATA,
+    HEIGHT,
+    WIDTH,
+    build,
+    read_report,
+    workers_of,
+    write_tree,
+)
 
 import kinetics_clips
 from kinetics_clips import synthetic
@@ -18,15 +25,9 @@ class KineticsClipsTest(tfds.testing.DatasetBuilderTestCase):
     """TFDS's own checks: registration, schema, counts, reload, no shared examples."""
 
     DATASET_CLASS = Builder
-    EXAMPLE_DIR = str(REPOSITORY / "dummy_data")
+    EXAMPLE_DIR = str(DUMMY_DATA)
     BUILDER_CONFIG_NAMES_TO_TEST = ("k400", "folder")
     SPLITS = {"train": 3, "validation": 1, "test": 1}  # noqa: RUF012
-
-
-def read_report(builder) -> list[dict]:
-    path = builder.data_path / "build_report.csv"
-    with open(path, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def statuses(builder) -> dict[str, tuple[str, str]]:
@@ -260,7 +261,7 @@ def test_a_builder_can_build_again_with_other_classes(tmp_path):
 
 
 def test_k400_has_the_official_label_ids(tmp_path):
-    builder = build(REPOSITORY / "dummy_data", tmp_path, config="k400")
+    builder = build(DUMMY_DATA, tmp_path, config="k400")
     label = builder.info.features["label"]
     assert label.num_classes == 400
     assert label.names[:2] == ["abseiling", "air drumming"]
@@ -320,12 +321,7 @@ def test_max_examples_per_split_ends_the_workers(tmp_path):
         )
     )
     assert builder.info.splits["train"].num_examples == 3
-    left = [
-        child
-        for child in psutil.Process().children(recursive=True)
-        if "resource_tracker" not in " ".join(child.cmdline())
-    ]
-    assert not left
+    assert not workers_of(psutil.Process())
 
 
 def test_two_builds_store_the_same_records(tmp_path, builder, data_dir):

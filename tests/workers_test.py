@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import write_tree
+from conftest import workers_of, write_tree
 
 from kinetics_clips import frames, videos, workers
 from kinetics_clips.frames import EncodeSettings, VideoError
@@ -23,16 +23,6 @@ SETTINGS = EncodeSettings(short_side=64, jpeg_quality=85)
 def find(root: Path, count: int, num_frames: int = 10) -> list[videos.Video]:
     write_tree(root, "train", {f"a/{i:03d}": num_frames for i in range(count)})
     return videos.find(root, "folder").splits[0].videos
-
-
-def workers_of(process: psutil.Process) -> list[psutil.Process]:
-    """Returns the processes that encode, without loky's resource tracker."""
-    found = []
-    for child in process.children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if "resource_tracker" not in " ".join(child.cmdline()):
-                found.append(child)
-    return found
 
 
 def test_encode_all_yields_each_video_once(tmp_path):
