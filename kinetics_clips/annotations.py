@@ -1,11 +1,11 @@
-"""Reads what a video shows: from a Kinetics CSV, or from a tree of class folders."""
+"""Reads what a video shows: from Kinetics CSVs, and from the names of folders."""
 
 import csv
 import dataclasses
 import importlib.resources
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 _log = logging.getLogger(__name__)
@@ -16,8 +16,11 @@ SPLITS = {
     "validation": ("val", "validation", "validate", "valid"),
     "test": ("test",),
 }
+SPLIT_OF_WORD = {word: split for split, words in SPLITS.items() for word in words}
 
 _YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}")
+_SECONDS = r"_([0-9]{1,6})(?:\.[0-9]*)?"
+_STEM = re.compile(f"({_YOUTUBE_ID.pattern})(?:{_SECONDS}{_SECONDS})?")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,7 +39,26 @@ class Annotation:
     label: str | None
 
 
-def class_names(release: str) -> list[str]:
+class Labels:
+    """The class names of a release, found however they are spelled.
+
+    Folders and files of Kinetics copies spell them with blanks or underscores, with
+    parentheses or without; letters and digits alone tell all names of a release apart.
+
+    Attributes:
+      names: In the order of their official ids.
+    """
+
+    def __init__(self, names: Iterable[str]):
+        self.names = list(names)
+        self._by_letters = {_letters(name): name for name in self.names}
+
+    def find(self, text: str) -> str | None:
+        """Returns the official name of a class, or None."""
+        return self._by_letters.get(_letters(text))
+
+
+def labels_of(release: str) -> Labels:
     """Returns the class names of a release, in the order of their official ids.
 
     The lists are the label sets of the CSVs that DeepMind publishes at
@@ -44,67 +66,102 @@ def class_names(release: str) -> list[str]:
     https://research.google/pubs/the-kinetics-human-action-video-dataset/, sorted.
 
     Args:
-      release: `k400`, `k600` or `k700`.
+      release: `k400`, `k600`, `k700`, or `k700_2020`, which has the classes of `k700`.
     """
-    source = importlib.resources.files("kinetics_clips") / "labels" / f"{release}.txt"
-    return source.read_text(encoding="utf-8").splitlines()
+    name = f"{release.removesuffix('_2020')}.txt"
+    source = importlib.resources.files("kinetics_clips") / "labels" / name
+    return Labels(source.read_text(encoding="utf-8").splitlines())
 
 
-def read_csv(path: Path, split: str, names: Sequence[str]) -> list[Annotation]:
+def split_of(text: str) -> str | None:
+    """Returns the split that a folder's, a file's or a column's text names, or None.
+
+    `train`, `videos_val`, `kinetics-400_val` and `k700_train_001` name one;
+    `trainval` and `train_val` name none.
+    """
+    words = re.findall("[a-z]+", text.lower())
+    splits = {SPLIT_OF_WORD[word] for word in words if word in SPLIT_OF_WORD}
+    return splits.pop() if len(splits) == 1 else None
+
+
+def parse_stem(stem: str) -> tuple[str, str | None] | None:
+    """Reads the name of a Kinetics video's file, without its suffix.
+
+    Returns:
+      The YouTube id, and the video id where the name has the times:
+      `<youtube_id>_<start>_<end>`; None for any other name.
+    """
+    match = _STEM.fullmatch(stem)
+    if match is None:
+        return None
+    youtube_id, start, end = match.groups()
+    return youtube_id, start and video_id_of(youtube_id, int(start), int(end))
+
+
+def video_id_of(youtube_id: str, start: int, end: int) -> str:
+    """Returns the id of a video that shows a YouTube video from `start` to `end` s."""
+    return f"{youtube_id}_{start:06d}_{end:06d}"
+
+
+def is_table(path: Path) -> bool:
+    """Tells whether a CSV has a Kinetics annotation file's columns."""
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        # A line of a file that is no CSV may be of any length.
+        first = file.readline(10_000)
+    return {"youtube_id", "time_start", "time_end"} <= set(*csv.reader([first]))
+
+
+def read_csv(path: Path, labels: Labels) -> list[Annotation]:
     """Reads one annotation file of a Kinetics release, by the names in its header.
+
+    The split of a row is what its column `split` or else the file's name says.
 
     Args:
       path: A CSV with the columns `youtube_id`, `time_start`, `time_end` and, but for
         the test split, `label`; others are passed over.
-      split: The split that its rows belong to. No label is needed in `test`.
-      names: The release's class names.
+      labels: The release's class names.
 
     Returns:
-      One annotation a video, in the file's order. A video that is annotated twice
-      keeps its first row, with a warning.
+      One annotation a row, in the file's order.
 
     Raises:
       ValueError: If a column is missing or a row cannot be understood; names the file
         and the line.
     """
-    names = frozenset(names)
-    annotations: dict[str, Annotation] = {}
-    num_repeated = 0
     # UTF-8 with or without a byte order mark.
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.DictReader(file)
         try:
-            columns = rows.fieldnames or []
-            needed = ("youtube_id", "time_start", "time_end")
-            for column in needed if split == "test" else ("label", *needed):
-                if column not in columns:
+            for column in ("youtube_id", "time_start", "time_end"):
+                if column not in (rows.fieldnames or []):
                     raise ValueError(
                         f"{path} must have a column {column!r}, got "
-                        f"{', '.join(columns) or 'an empty file'}. Use the official "
-                        "Kinetics CSV of this split."
+                        f"{', '.join(rows.fieldnames or []) or 'an empty file'}. Use "
+                        "the official Kinetics CSV of this split."
                     )
-            for row in rows:
-                annotation = _parse_row(row, split, names)
-                num_repeated += annotation.video_id in annotations
-                annotations.setdefault(annotation.video_id, annotation)
+            return [_parse_row(row, split_of(path.stem), labels) for row in rows]
         except UnicodeDecodeError as error:  # met a block ahead of the line
             raise ValueError(f"{path} must be UTF-8 text: {error}.") from error
         except (csv.Error, _RowError) as error:
             raise ValueError(f"{path}, line {rows.line_num}: {error}") from error
-    if num_repeated:
-        _log.warning(
-            "%s annotates %d videos more than once; the first row of each counts.",
-            path,
-            num_repeated,
-        )
-    return list(annotations.values())
 
 
 class _RowError(ValueError):
     """A row that cannot be understood; `read_csv` adds file and line."""
 
 
-def _parse_row(row: dict, split: str, names: frozenset[str]) -> Annotation:
+def _parse_row(row: dict, split_of_file: str | None, labels: Labels) -> Annotation:
+    split = split_of(row.get("split") or "") or split_of_file
+    if split is None:
+        raise _RowError(
+            "the split must be told by the file's name, such as train.csv, or by a "
+            f"column 'split', got {row.get('split')!r}."
+        )
+    if split_of_file not in (None, split):
+        raise _RowError(
+            f"split must be {split_of_file!r} as the file's name says, got "
+            f"{row['split']!r}. Is this the CSV of another split?"
+        )
     youtube_id = row["youtube_id"] or ""
     if not _YOUTUBE_ID.fullmatch(youtube_id):
         raise _RowError(
@@ -112,24 +169,30 @@ def _parse_row(row: dict, split: str, names: frozenset[str]) -> Annotation:
             f"got {youtube_id[:40]!r}."
         )
     start, end = (_seconds(row, column) for column in ("time_start", "time_end"))
-    label = row.get("label") or None
-    if label is None and split != "test":
+    text = row.get("label") or ""
+    label = labels.find(text)
+    if not text and split != "test":
         raise _RowError("label must not be empty but in the test split.")
-    if label is not None and label not in names:
+    if text and label is None:
         raise _RowError(
-            f"label must be one of the release's {len(names)} class names, got "
-            f"{label[:80]!r}. Is this the CSV of another release?"
+            f"label must be one of the release's {len(labels.names)} class names, got "
+            f"{text[:80]!r}. Is this the CSV of another release?"
         )
-    return Annotation(split, f"{youtube_id}_{start:06d}_{end:06d}", label)
+    return Annotation(split, video_id_of(youtube_id, start, end), label)
 
 
 def _seconds(row: dict, column: str) -> int:
     try:
-        return int(float(row[column]))  # copies in the wild say 10.0 as well as 10
+        seconds = int(float(row[column]))  # copies say 10.0 as well as 10
     except (TypeError, ValueError, OverflowError):
-        raise _RowError(
-            f"{column} must be a number of seconds, got {row[column]!r}."
-        ) from None
+        seconds = -1
+    if not 0 <= seconds < 1_000_000:
+        raise _RowError(f"{column} must be a number of seconds, got {row[column]!r}.")
+    return seconds
+
+
+def _letters(name: str) -> str:
+    return re.sub("[^a-z0-9]+", "", name.lower())
 
 
 def from_class_folder(split: str, relative_path: PurePosixPath) -> Annotation | None:

@@ -3,23 +3,22 @@
 import dataclasses
 import hashlib
 import logging
-import os
-from collections import Counter
+import re
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from kinetics_clips import annotations
-from kinetics_clips.annotations import SPLITS, Annotation
+from kinetics_clips import annotations, sources
+from kinetics_clips.annotations import SPLITS, Annotation, Labels
+from kinetics_clips.sources import File, as_utf8
 
 _log = logging.getLogger(__name__)
 
 FOLDER = "folder"  # the release that is no release: a tree of class folders
+RELEASES = ("k400", "k600", "k700", "k700_2020", FOLDER)
 
-SUFFIXES = frozenset({
-    ".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".mpg", ".mpeg",
-    ".ts", ".mts", ".m2ts", ".flv", ".wmv", ".asf", ".ogv",
-})  # fmt: skip
+_SIBLINGS = {"k700": "k700_2020", "k700_2020": "k700"}
 
 _LAYOUTS = {
     FOLDER: """\
@@ -30,10 +29,23 @@ _LAYOUTS = {
     "kinetics": """\
   <manual_dir>/
     annotations/train.csv  val.csv  test.csv
-    train/  val/  test/        any of the three, with videos anywhere below that are
-                               named <youtube_id>_<start>_<end>.mp4, times as six
-                               digits: 0wR5jVB-WPk_000417_000427.mp4""",
+    train/  val/  test/        any of the three; CSVs and videos may lie anywhere, the
+                               videos in .tar and .tar.gz files too. Videos are named
+                               <youtube_id>_<start>_<end>.mp4 or <youtube_id>.mp4.
+                               A split without a CSV needs class folders.""",
 }
+
+# Why a video file is passed over, in `Split.unmatched` and in the build report.
+NO_ANNOTATION, AMBIGUOUS, DUPLICATE = "", "ambiguous", "duplicate"
+_MEANINGS = {
+    NO_ANNOTATION: "no annotation names them",
+    AMBIGUOUS: "more than one annotation may name them",
+    DUPLICATE: "another file of the same video is used",
+}
+
+NO_SPLIT = ""  # of files that may belong to any
+
+_YOUTUBE_ID_LENGTH = 11
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,17 +54,21 @@ class Video:
 
     Attributes:
       annotation: What it shows.
-      path: The file; None when there is none.
-      filename: The file below the root, with `/`; empty when there is none. Bytes that
-        are not UTF-8 are written as `\\xNN`.
-      problem: `(reason, detail)` of what is wrong with it before it is opened, in the
-        words of `frames.VideoError`, or None.
+      file: Where it lies; None when there is none.
     """
 
     annotation: Annotation
-    path: Path | None
-    filename: str
-    problem: tuple[str, str] | None = None
+    file: File | None
+
+    @property
+    def filename(self) -> str:
+        """The file below the root, with `/`, in UTF-8; empty when there is none."""
+        return self.file.filename if self.file else ""
+
+    @property
+    def problem(self) -> tuple[str, str] | None:
+        """`(reason, detail)` of what is wrong before it is opened, or None."""
+        return self.file.problem if self.file else ("missing", "no file of that name")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,27 +79,34 @@ class Split:
       name: `train`, `validation` or `test`.
       videos: Every annotated video, in the order of a hash of its id, so that any
         prefix is a fair sample of classes.
-      unmatched: Filenames below the root that no annotation names.
+      unmatched: Video files that are passed over, by their names below the root, and
+        why: no annotation names them (""), several may (`ambiguous`), or another file
+        of the same video is used (`duplicate`).
     """
 
     name: str
     videos: list[Video]
-    unmatched: list[str]
+    unmatched: dict[str, str]
+
+    @property
+    def num_found(self) -> int:
+        return sum(video.file is not None for video in self.videos)
 
 
 class Found(NamedTuple):
-    """Class names in the order of their ids, and the splits that have a folder."""
+    """What was found below a directory.
+
+    Attributes:
+      class_names: In the order of their ids.
+      splits: Those that have annotations or files, in the order of `SPLITS`; one of
+        which no annotated video has a file is among them.
+      unmatched: As in `Split`, of files that no folder's name puts into a split, and of
+        damaged archives (`unreadable`).
+    """
 
     class_names: list[str]
     splits: list[Split]
-
-
-@dataclasses.dataclass(frozen=True)
-class _File:
-    path: Path
-    relative: PurePosixPath  # below the split's folder
-    filename: str  # below the root, in UTF-8
-    problem: tuple[str, str] | None
+    unmatched: dict[str, str]
 
 
 def layout(release: str) -> str:
@@ -96,228 +119,290 @@ def find(root: Path, release: str) -> Found:
 
     Args:
       root: The directory, laid out as `layout(release)` shows.
-      release: `folder`, or a Kinetics release whose class names ship with the package.
+      release: One of `RELEASES`.
 
     Returns:
-      The class names: the release's, or those of the class folders of all splits
-      together, sorted. The splits that have a folder: train, validation, test.
+      The release's class names, or those of the class folders of all splits together,
+      sorted; and what was found of each split.
 
     Raises:
-      ValueError: If there is no split folder, a split folder has no CSV, not one
-        annotated video is found in one, or a class folder's name cannot be kept.
+      ValueError: If an annotation file cannot be understood, or a class folder's name
+        cannot be kept.
+      OSError: If a folder cannot be read.
     """
-    folders = {
-        split: folder
-        for split, names in SPLITS.items()
-        if (folder := _one_of(root, names, Path.is_dir, "folder"))
-    }
-    if not folders:
+    found = _find_folders(root) if release == FOLDER else _find_kinetics(root, release)
+    for split in found.splits:
+        _log_split(split)
+    _log_unmatched("of no split", found.unmatched)
+    return found
+
+
+def require_videos(found: Found, root: Path, release: str) -> None:
+    """Raises ValueError unless something can be built of each split that has files."""
+    wrong = [split for split in found.splits if split.unmatched and not split.num_found]
+    if wrong or not any(split.num_found for split in found.splits):
+        splits = wrong or found.splits
+        names = " and ".join(split.name for split in splits) or "any split"
+        unmatched = [name for split in splits for name in split.unmatched]
+        unmatched = unmatched or list(found.unmatched)
         raise ValueError(
-            f"{root} must have a folder for at least one split, got "
-            f"{_listing(root)}.\nExpected:\n{layout(release)}"
+            f"{root} must hold at least one annotated video of {names}, got "
+            f"{sum(len(split.videos) for split in splits)} annotations and "
+            f"{len(unmatched)} other video files{_first(unmatched)}; it holds "
+            f"{_listing(root)}.\nExpected, with videos that end in "
+            f"{', '.join(sorted(sources.SUFFIXES))}:\n{layout(release)}"
         )
-    if release == FOLDER:
-        names = sorted(set().union(*map(_class_folders, folders.values())))
-        return Found(names, [_find_folder(root, *item) for item in folders.items()])
-    names = annotations.class_names(release)
-    return Found(names, _find_kinetics(root, release, folders, names))
 
 
-def as_utf8(name: str) -> str:
-    """Returns a file name as valid UTF-8; bytes that are not become `\\xNN`."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def _class_folders(folder: Path) -> list[str]:
-    names = [
-        entry.name
-        for entry in folder.iterdir()
-        if entry.is_dir() and not entry.is_symlink() and entry.name[0] != "."
-    ]
-    for name in names:
-        annotations.check_class_name(name, folder)
-    return names
-
-
-def _find_folder(root: Path, split: str, folder: Path) -> Split:
-    videos: dict[str, Video] = {}
-    unmatched = []
-    for file in _list_files(root, folder):
-        annotation = annotations.from_class_folder(split, file.relative)
-        if annotation is None or annotation.video_id in videos:
-            unmatched.append(file)
+def _find_folders(root: Path) -> Found:
+    listing = sources.list_files(root)
+    class_names = set()
+    matched = defaultdict(list)
+    unmatched = defaultdict(dict)
+    unmatched[NO_SPLIT] = _damaged(listing)
+    for folder in listing.folders:  # classes count that have no video, too
+        split_folder, *below = PurePosixPath(folder).parts
+        split = annotations.SPLIT_OF_WORD.get(split_folder.lower())
+        if split:
+            matched.setdefault(split, [])
+            class_names.update(below[:1])
+    for file in listing.files:
+        split, below = _place(file)
+        annotation = split and annotations.from_class_folder(split, below)
+        if annotation:
+            class_names.add(annotation.label)
+            matched[split].append((annotation, file))
         else:
-            videos[annotation.video_id] = _video(annotation, file)
-    return _split(FOLDER, split, folder, list(videos.values()), unmatched)
+            unmatched[split or NO_SPLIT][file.filename] = NO_ANNOTATION
+    for name in class_names:
+        annotations.check_class_name(name, root)
+    splits = [
+        _resolve(split, [], matched[split], unmatched[split])
+        for split in SPLITS
+        if split in matched or split in unmatched
+    ]
+    return Found(sorted(class_names), splits, unmatched[NO_SPLIT])
 
 
-def _find_kinetics(
-    root: Path, release: str, folders: dict[str, Path], names: list[str]
-) -> list[Split]:
-    tables = {
-        split: table
-        for split, stems in SPLITS.items()
-        if (
-            table := _one_of(
-                root / "annotations",
-                [f"{stem}.csv" for stem in stems],
-                Path.is_file,
-                "CSV",
-            )
-        )
-    }
-    for split in folders:
-        if split not in tables:
-            expected = root / "annotations" / f"{SPLITS[split][0]}.csv"
-            raise ValueError(
-                f"{folders[split]} must have its annotations in {expected}, got "
-                f"{_listing(expected.parent)} there. Put the release's CSV of the "
-                f"{split} split there, under that name."
-                f"\nExpected:\n{layout(release)}"
-            )
-    unused = [str(table) for split, table in tables.items() if split not in folders]
-    if unused:
-        _log.warning(
-            "Passed over for want of a folder with videos: %s", ", ".join(unused)
-        )
-    splits = []
-    for split, folder in folders.items():
-        annotated = annotations.read_csv(tables[split], split, names)
-        files: dict[str, _File] = {}
-        ids = {annotation.video_id for annotation in annotated}
-        unmatched = []
-        for file in _list_files(root, folder):
-            video_id = file.relative.stem
-            if video_id in ids and video_id not in files:
-                files[video_id] = file
-            else:
-                unmatched.append(file)
-        videos = [_video(one, files.get(one.video_id)) for one in annotated]
-        splits.append(_split(release, split, folder, videos, unmatched))
-    return splits
+def _place(file: File) -> tuple[str | None, PurePosixPath]:
+    """Returns the split of a file in a tree of class folders, and its path below it."""
+    first, *rest = file.unpacked.parts
+    split = annotations.SPLIT_OF_WORD.get(first.lower())
+    if split is None and file.archive and "/" not in file.archive:  # such as train.tar
+        word = sources.without_archive_suffix(file.archive).lower()
+        return annotations.SPLIT_OF_WORD.get(word), file.unpacked
+    return split, PurePosixPath(*rest)
 
 
-def _video(annotation: Annotation, file: _File | None) -> Video:
-    if file is None:
-        return Video(annotation, None, "", ("missing", "no file of that name"))
-    return Video(annotation, file.path, file.filename, file.problem)
-
-
-def _split(
-    release: str,
-    name: str,
-    folder: Path,
-    videos: list[Video],
-    unmatched: list[_File],
-) -> Split:
-    """Orders what was found, and logs it."""
-    num_found = sum(video.path is not None for video in videos)
-    if not num_found:
-        raise ValueError(
-            f"{folder} must hold at least one annotated video, got "
-            f"{len(videos)} annotations and {len(unmatched)} other video files"
-            f"{_first(file.filename for file in unmatched)}; it holds "
-            f"{_listing(folder)}.\nExpected, with videos that end in "
-            f"{', '.join(sorted(SUFFIXES))}:\n{layout(release)}"
-        )
-    _log.info("%s: %d of %d annotated videos found", name, num_found, len(videos))
-    num_missing = len(videos) - num_found
-    if num_missing:
-        _log.warning(
-            "%s: %d of %d annotated videos have no file%s",
-            name,
-            num_missing,
-            len(videos),
-            _first(v.annotation.video_id for v in videos if v.path is None),
-        )
-    if unmatched:
-        _log.warning(
-            "%s: %d video files are passed over, because no annotation names them or "
-            "another file has the same id%s",
-            name,
-            len(unmatched),
-            _first(file.filename for file in unmatched),
-        )
-    return Split(
-        name=name,
-        videos=sorted(videos, key=lambda video: _hash(video.annotation.video_id)),
-        unmatched=[file.filename for file in unmatched],
-    )
-
-
-def _list_files(root: Path, folder: Path) -> list[_File]:
-    """Lists the video files below a split's folder, sorted; counts the others.
-
-    Links to folders are not followed, nor are links to files out of the tree.
-    """
-    inside = (root.resolve(), folder.resolve())
-    files: list[_File] = []
-    num_dotfiles = 0
-    others: Counter[str] = Counter()
-    linked: list[str] = []
-    for directory, subdirectories, names in os.walk(folder, onerror=_raise):
-        num_dotfiles += sum(name.startswith(".") for name in subdirectories)
-        subdirectories[:] = sorted(s for s in subdirectories if s[0] != ".")
-        here = Path(directory)
-        linked += [str(here / s) for s in subdirectories if (here / s).is_symlink()]
-        for name in sorted(names):
-            path = here / name
-            if name.startswith("."):
-                num_dotfiles += 1
-            elif path.suffix.lower() not in SUFFIXES:
-                others[path.suffix.lower() or "no suffix"] += 1
-            else:
-                files.append(
-                    _File(
-                        path=path,
-                        relative=PurePosixPath(path.relative_to(folder)),
-                        filename=as_utf8(path.relative_to(root).as_posix()),
-                        problem=_problem(path, inside),
-                    )
+def _find_kinetics(root: Path, release: str) -> Found:
+    labels = annotations.labels_of(release)
+    listing = sources.list_files(root)
+    tables = _read_tables(root, release, listing.tables, labels)
+    by_youtube_id = {split: _by_youtube_id(table) for split, table in tables.items()}
+    # Of splits without a CSV, filled by their class folders.
+    from_folders: dict[str, dict[str, Annotation]] = defaultdict(dict)
+    matched = defaultdict(list)
+    unmatched = defaultdict(dict)
+    unmatched[NO_SPLIT] = _damaged(listing)
+    # Files of no split come last: they may belong to what class folders have shown.
+    files = [(_split_of(file), file) for file in listing.files]
+    for split, file in sorted(files, key=lambda pair: pair[0] is None):
+        if split is not None and split not in tables:
+            candidates = _from_class_folder(split, file, labels)
+            from_folders[split] |= {one.video_id: one for one in candidates}
+        else:
+            among = {split: tables[split]} if split else tables | from_folders
+            candidates = [
+                annotation
+                for one, table in among.items()
+                for annotation in _annotated(file, table, by_youtube_id.get(one, {}))
+            ]
+        if len(candidates) == 1:
+            (annotation,) = candidates
+            if annotation.label is None:
+                annotation = dataclasses.replace(
+                    annotation, label=_class_of(file, labels)
                 )
-    if num_dotfiles:
-        _log.info("%s: %d dotfiles passed over", folder, num_dotfiles)
-    if others:
-        counts = ", ".join(f"{count} {as_utf8(s)}" for s, count in others.most_common())
-        _log.info("%s: files not named like videos passed over: %s", folder, counts)
-    if linked:
-        _log.warning(
-            "%s: %d links to folders are not followed%s",
-            folder,
-            len(linked),
-            _first(map(as_utf8, linked)),
+            matched[annotation.split].append((annotation, file))
+        else:
+            reason = AMBIGUOUS if candidates else NO_ANNOTATION
+            unmatched[split or NO_SPLIT][file.filename] = reason
+    splits = [
+        _resolve(
+            split, tables.get(split, {}).values(), matched[split], unmatched[split]
         )
-    return files
+        for split in SPLITS
+        if split in tables or split in matched or split in unmatched
+    ]
+    return Found(labels.names, splits, unmatched[NO_SPLIT])
 
 
-def _problem(path: Path, inside: tuple[Path, ...]) -> tuple[str, str] | None:
-    try:
-        os.fspath(path).encode("utf-8")
-    except UnicodeEncodeError:
-        return "unreadable name", "the name is not UTF-8"
-    if path.is_symlink():
-        try:
-            target = path.resolve()
-        except (OSError, RuntimeError):  # RuntimeError: it leads to itself
-            return "unreadable", "a link that leads nowhere"
-        if not any(target.is_relative_to(directory) for directory in inside):
-            return "unreadable", "a link that leads out of the directory"
+def _read_tables(
+    root: Path, release: str, paths: Iterable[Path], labels: Labels
+) -> dict[str, dict[str, Annotation]]:
+    """Reads all annotation files of a release: `{split: {video id: annotation}}`.
+
+    A video that is annotated twice keeps the first row that has a label, in the order
+    of the paths.
+    """
+    by_release = defaultdict(list)
+    for path in paths:
+        if path.suffix.lower() == ".csv" or annotations.split_of(path.stem):
+            if annotations.is_table(path):
+                by_release[_release_of(path.relative_to(root))].append(path)
+            else:
+                _log.info("%s: no Kinetics annotations, passed over", path)
+    # 700-2020 grew out of 700, and people do not always say which one they have.
+    own = by_release[release] + by_release[None] or by_release[_SIBLINGS.get(release)]
+    for path in sorted(set().union(*by_release.values()) - set(own)):
+        _log.warning("%s: passed over, because it is of another release", path)
+    tables: dict[str, dict[str, Annotation]] = {}
+    num_repeated = 0
+    for path in sorted(own):
+        for annotation in annotations.read_csv(path, labels):
+            table = tables.setdefault(annotation.split, {})
+            before = table.setdefault(annotation.video_id, annotation)
+            num_repeated += before is not annotation
+            if before.label is None:
+                table[annotation.video_id] = annotation
+    if num_repeated:
+        _log.warning(
+            "%d videos are annotated more than once; the first row of each counts",
+            num_repeated,
+        )
+    return tables
+
+
+def _release_of(path: Path) -> str | None:
+    """Returns the release that a path names, in its last part that names one."""
+    for part in reversed(path.parts):
+        numbers = set(re.findall(r"(?<!\d)[467]00(?!\d)", part))
+        if len(numbers) == 1:
+            suffix = "_2020" if numbers == {"700"} and "2020" in part else ""
+            return f"k{numbers.pop()}{suffix}"
     return None
 
 
-def _one_of(directory: Path, names: Iterable[str], exists, kind: str) -> Path | None:
-    found = [path for name in names if exists(path := directory / name)]
-    if len(found) > 1:
-        raise ValueError(
-            f"{directory} must have one {kind} a split, got "
-            f"{' and '.join(path.name for path in found)}. Merge or rename them."
+def _by_youtube_id(table: Iterable[str]) -> dict[str, list[str]]:
+    """Groups video ids by the YouTube video that they are a part of."""
+    grouped = defaultdict(list)
+    for video_id in table:
+        grouped[video_id[:_YOUTUBE_ID_LENGTH]].append(video_id)
+    return grouped
+
+
+def _annotated(
+    file: File, table: dict[str, Annotation], by_youtube_id: dict[str, list[str]]
+) -> list[Annotation]:
+    """Returns the annotations that a file's name fits; several if it has no times."""
+    parsed = annotations.parse_stem(file.unpacked.stem)
+    if parsed is None:
+        return []
+    youtube_id, video_id = parsed
+    video_ids = [video_id] if video_id else by_youtube_id.get(youtube_id, [])
+    return [table[video_id] for video_id in video_ids if video_id in table]
+
+
+def _from_class_folder(split: str, file: File, labels: Labels) -> list[Annotation]:
+    """Returns the annotation of a file in a class folder of a split without a CSV."""
+    label = _class_of(file, labels)
+    if label is None:
+        return []
+    youtube_id, video_id = annotations.parse_stem(file.unpacked.stem) or (None, None)
+    path = str(file.unpacked.with_suffix(""))
+    return [Annotation(split, video_id or youtube_id or path, label)]
+
+
+def _class_of(file: File, labels: Labels) -> str | None:
+    """Returns the class that the nearest folder, or the archive, is named after."""
+    for part in reversed(PurePosixPath(file.name).parts[:-1]):
+        label = labels.find(part) or labels.find(sources.without_archive_suffix(part))
+        if label is not None:
+            return label
+    return None
+
+
+def _split_of(file: File) -> str | None:
+    """Returns the split that a file's folders, or its archive, are named after."""
+    folders = PurePosixPath(file.name).parts[:-1]
+    # A folder named just so says more than one that has the word in its name.
+    exact = [part for part in folders if part.lower() in annotations.SPLIT_OF_WORD]
+    for part in exact or folders:
+        split = annotations.split_of(part)
+        if split is not None:
+            return split
+    return None
+
+
+def _damaged(listing: sources.Listing) -> dict[str, str]:
+    return {archive.filename: archive.problem[0] for archive in listing.damaged}
+
+
+def _resolve(
+    name: str,
+    annotated: Iterable[Annotation],
+    matched: Iterable[tuple[Annotation, File]],
+    unmatched: dict[str, str],
+) -> Split:
+    """Gives every video one file: of several, the others are duplicates."""
+    files: dict[str, list[tuple[Annotation, File]]] = defaultdict(list)
+    for annotation, file in matched:
+        files[annotation.video_id].append((annotation, file))
+    videos = [Video(one, None) for one in annotated if one.video_id not in files]
+    for pairs in files.values():
+        (annotation, file), *others = sorted(pairs, key=lambda pair: _rank(pair[1]))
+        videos.append(Video(annotation, file))
+        unmatched |= {other.filename: DUPLICATE for _, other in others}
+    videos.sort(key=lambda video: _hash(video.annotation.video_id))
+    return Split(name, videos, unmatched)
+
+
+def _rank(file: File) -> tuple:
+    """Sorts the files of one video, the one to use first.
+
+    The releases' own copies of broken files lie in folders such as
+    `replacement_for_corrupted_k400`.
+    """
+    replaced = any(
+        part.lower().startswith("replacement")
+        for part in PurePosixPath(file.name).parts[:-1]
+    )
+    return file.problem is not None, not replaced, file.name
+
+
+def _log_split(split: Split) -> None:
+    _log.info(
+        "%s: %d of %d annotated videos found",
+        split.name,
+        split.num_found,
+        len(split.videos),
+    )
+    missing = [video.annotation.video_id for video in split.videos if not video.file]
+    if missing:
+        _log.warning(
+            "%s: %d of %d annotated videos have no file%s",
+            split.name,
+            len(missing),
+            len(split.videos),
+            _first(missing),
         )
-    return found[0] if found else None
+    _log_unmatched(split.name, split.unmatched)
+
+
+def _log_unmatched(split: str, unmatched: dict[str, str]) -> None:
+    for reason, meaning in _MEANINGS.items():
+        names = [name for name, why in unmatched.items() if why == reason]
+        if names:
+            _log.warning(
+                "%s: %d video files are passed over, because %s%s",
+                split,
+                len(names),
+                meaning,
+                _first(names),
+            )
 
 
 def _listing(directory: Path) -> str:
-    if not directory.is_dir():
-        return "no such directory"
     names = sorted(
         as_utf8(entry.name)
         + ("/" if entry.is_dir() else "")
@@ -338,7 +423,3 @@ def _first(names: Iterable[str], count: int = 3) -> str:
 
 def _hash(video_id: str) -> bytes:
     return hashlib.blake2b(video_id.encode("utf-8", "surrogateescape")).digest()
-
-
-def _raise(error: OSError) -> None:
-    raise error

@@ -11,23 +11,24 @@ from kinetics_clips import annotations
 from kinetics_clips.annotations import Annotation
 
 NAMES = ["air drumming", "zumba", "skiing (not slalom or crosscountry)"]
+LABELS = annotations.Labels(NAMES)
 
 
-def read(tmp_path, text, split="train", encoding="utf-8"):
-    path = tmp_path / "some.csv"
+def read(tmp_path, text, name="k400_train.csv", encoding="utf-8"):
+    path = tmp_path / name
     path.write_bytes(text.encode(encoding))
-    return annotations.read_csv(path, split, NAMES)
+    return annotations.read_csv(path, LABELS)
 
 
 @pytest.mark.parametrize(
     "lines",
     [
         ("label,youtube_id,time_start,time_end,split,is_cc\n",
-         '"air drumming",-_AAAAAAAA0,7,17,val,0\n'),
+         '"air drumming",-_AAAAAAAA0,7,17,train,0\n'),
         ("label,youtube_id,time_start,time_end,split\n",
-         "air drumming,-_AAAAAAAA0,7,17,val\n"),
+         "air drumming,-_AAAAAAAA0,7,17,train\n"),
         ("youtube_id,time_start,time_end,split,label\r\n",
-         "-_AAAAAAAA0,7.0,17.0,val,air drumming\r\n"),
+         "-_AAAAAAAA0,7.0,17.0,train,air_drumming\r\n"),
         ('\ufeff"label","youtube_id","time_start","time_end"\n',
          "air drumming,-_AAAAAAAA0,007,17\n"),
     ],
@@ -48,7 +49,7 @@ def test_read_csv_reads_by_header_name(tmp_path, lines):
     ids=["no column", "empty column"],
 )
 def test_read_csv_knows_no_label(tmp_path, text):
-    assert read(tmp_path, text, "test") == [
+    assert read(tmp_path, text, "kinetics600_holdout_test.csv") == [
         Annotation("test", "AAAAAAAAAAA_000017_000027", None)
     ]
 
@@ -62,25 +63,64 @@ def test_read_csv_keeps_two_segments_of_one_id(tmp_path):
     assert [row.video_id[-13:] for row in rows] == ["000007_000017", "000083_000093"]
 
 
-def test_read_csv_keeps_the_first_of_a_repeated_row(tmp_path, caplog):
+def test_read_csv_reads_all_splits_from_one_file(tmp_path):
     rows = read(
         tmp_path,
-        "label,youtube_id,time_start,time_end\n"
-        "zumba,AAAAAAAAAAA,7,17\nair drumming,AAAAAAAAAAA,7,17\n",
+        "label,youtube_id,time_start,time_end,split\n"
+        "zumba,AAAAAAAAAAA,7,17,train\nzumba,BBBBBBBBBBB,7,17,validate\n"
+        ",CCCCCCCCCCC,7,17,test\n",
+        name="all.csv",
     )
-    assert [row.label for row in rows] == ["zumba"]
-    assert "annotates 1 videos more than once" in caplog.text
+    assert [row.split for row in rows] == ["train", "validation", "test"]
+
+
+@pytest.mark.parametrize(
+    ("text", "split"),
+    [
+        *((name, "validation") for name in ("val", "validate", "validation", "valid")),
+        *((name, "train") for name in ("train", "videos_train", "k700_train_001")),
+        *((name, "train") for name in ("Train", "train_256", "kinetics-400_train")),
+        *((name, "test") for name in ("test", "kinetics600_holdout_test")),
+        *((name, None) for name in ("", "trainval", "train_val", "testing", "latest")),
+    ],
+)
+def test_split_of(text, split):
+    assert annotations.split_of(text) == split
+
+
+@pytest.mark.parametrize("release", ["k400", "k600", "k700", "k700_2020"])
+def test_split_of_finds_none_in_class_names(release):
+    names = annotations.labels_of(release).names
+    assert {annotations.split_of(name) for name in names} == {None}
+
+
+@pytest.mark.parametrize(
+    ("stem", "expected"),
+    [
+        ("0wR5jVB-WPk_000417_000427", ("0wR5jVB-WPk", "0wR5jVB-WPk_000417_000427")),
+        ("_-_1_2_3_4__7_17", ("_-_1_2_3_4_", "_-_1_2_3_4__000007_000017")),
+        ("AAAAAAAAAAA_7.0_17.5", ("AAAAAAAAAAA", "AAAAAAAAAAA_000007_000017")),
+        ("AAAAA_12_34", ("AAAAA_12_34", None)),
+        ("AAAAAAAAAAA_7", None),
+        ("AAAAAAAAAAA_7_17_256p", None),
+        ("AAAAAAAAAAA_\u0667_17", None),
+        ("short", None),
+        ("", None),
+    ],
+)
+def test_parse_stem(stem, expected):
+    assert annotations.parse_stem(stem) == expected
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"some\.csv must have a column 'label', got an empty file"),
-        ("a,b\n1,2\n", r"must have a column 'label', got a, b\. Use the official"),
+        ("", r"train\.csv must have a column 'youtube_id', got an empty file"),
+        ("a,b\n1,2\n", r"have a column 'youtube_id', got a, b\. Use the official"),
         (
             "label,youtube_id,time_start,time_end\nzumba,AAAAAAAAAAA,1,11\n"
             "zumba,../../etc/x,1,11\n",
-            r"some\.csv, line 3: youtube_id must be 11 letters.*got '\.\./\.\./etc/x'",
+            r"train\.csv, line 3: youtube_id must be 11 .*got '\.\./\.\./etc/x'",
         ),
         (
             "youtube_id,time_start,time_end,label\nAAAAAAAAAAA,one,11,zumba\n",
@@ -96,7 +136,11 @@ def test_read_csv_keeps_the_first_of_a_repeated_row(tmp_path, caplog):
         ),
         (
             "youtube_id,time_start,time_end\nAAAAAAAAAAA,1,11\n",
-            r"must have a column 'label', got youtube_id, time_start, time_end\.",
+            r"line 2: label must not be empty but in the test split",
+        ),
+        (
+            "label,youtube_id,time_start,time_end,split\nzumba,AAAAAAAAAAA,1,11,val\n",
+            r"line 2: split must be 'train' as the file's name says, got 'val'\. Is",
         ),
         (
             "label,youtube_id,time_start,time_end\n,AAAAAAAAAAA,1,11\n",
@@ -105,7 +149,7 @@ def test_read_csv_keeps_the_first_of_a_repeated_row(tmp_path, caplog):
     ],
     ids=[
         *("empty", "columns", "id", "seconds", "short row", "label"),
-        *("no label", "blank label"),
+        *("no label", "another split", "blank label"),
     ],
 )
 def test_read_csv_names_file_and_line(tmp_path, text, message):
@@ -113,9 +157,15 @@ def test_read_csv_names_file_and_line(tmp_path, text, message):
         read(tmp_path, text)
 
 
+def test_read_csv_needs_to_know_the_split(tmp_path):
+    text = "label,youtube_id,time_start,time_end\nzumba,AAAAAAAAAAA,1,11\n"
+    with pytest.raises(ValueError, match=r"line 2: the split must be told by"):
+        read(tmp_path, text, name="kinetics.csv")
+
+
 def test_read_csv_refuses_other_encodings(tmp_path):
     header = "label,youtube_id,time_start,time_end\n"
-    with pytest.raises(ValueError, match=r"some\.csv must be UTF-8 text: "):
+    with pytest.raises(ValueError, match=r"k400_train\.csv must be UTF-8 text: "):
         read(tmp_path, header + "é,AAAAAAAAAAA,1,11\n", encoding="latin-1")
 
 
@@ -152,21 +202,32 @@ def test_read_csv_round_trip(tmp_path_factory, rows, columns, quoting):
                 "time_end": end,
             }
         )
-    path = tmp_path_factory.mktemp("csv") / "rows.csv"
+    path = tmp_path_factory.mktemp("csv") / "train.csv"
     path.write_bytes(text.getvalue().encode())
-    assert annotations.read_csv(path, "train", NAMES) == [
+    assert annotations.read_csv(path, LABELS) == [
         Annotation("train", f"{youtube_id}_{start:06d}_{end:06d}", label)
         for label, youtube_id, start, end in rows
     ]
 
 
 @pytest.mark.parametrize(
-    ("release", "count"), [("k400", 400), ("k600", 600), ("k700", 700)]
+    ("release", "count"),
+    [("k400", 400), ("k600", 600), ("k700", 700), ("k700_2020", 700)],
 )
-def test_class_names_are_sorted_and_complete(release, count):
-    names = annotations.class_names(release)
-    assert len(set(names)) == count
-    assert names == sorted(names)
+def test_labels_are_sorted_complete_and_told_apart_by_letters(release, count):
+    labels = annotations.labels_of(release)
+    assert len(set(labels.names)) == count
+    assert labels.names == sorted(labels.names)
+    for name in labels.names:
+        for spelled in (
+            name,
+            name.replace(" ", "_"),
+            name.translate(str.maketrans(" ", "_", "'()")),
+            name.replace("(", "-").replace(")", "-"),
+            name.upper(),
+        ):
+            assert labels.find(spelled) == name
+    assert labels.find("no such class") is None
 
 
 @needs_shared
@@ -179,7 +240,7 @@ def test_class_names_are_the_official_ones():
     ours = [
         (release, number, name)
         for release in ("k400", "k600", "k700")
-        for number, name in enumerate(annotations.class_names(release))
+        for number, name in enumerate(annotations.labels_of(release).names)
     ]
     assert sorted(official) == sorted(ours)
 
@@ -195,11 +256,11 @@ def test_class_names_are_the_official_ones():
     ],
 )
 def test_read_csv_reads_the_real_files(file, release, count, labelled):
-    names = annotations.class_names(release)
-    split = "validation" if labelled else "test"
-    rows = annotations.read_csv(SHARED / "annotations" / file, split, names)
-    assert len(rows) == count
-    assert {row.label for row in rows} == (set(names) if labelled else {None})
+    labels = annotations.labels_of(release)
+    rows = annotations.read_csv(SHARED / "annotations" / file, labels)
+    assert len({row.video_id for row in rows}) == count
+    assert {row.label for row in rows} == (set(labels.names) if labelled else {None})
+    assert {row.split for row in rows} == {"validation" if labelled else "test"}
 
 
 def test_from_class_folder_takes_label_and_id_off_the_path():

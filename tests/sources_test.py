@@ -1,0 +1,704 @@
+import gzip
+import io
+import logging
+import lzma
+import os
+import random
+import resource
+import subprocess
+import sys
+import tarfile
+import types
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from kinetics_clips import sources
+from kinetics_clips.sources import File
+
+CONTENTS = {f"{name}.mp4": name.encode() * 3000 for name in "abc"}
+BLOCK = tarfile.BLOCKSIZE
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+
+
+def write_tar(path: Path, members: dict[str, bytes]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mode = "w" if path.suffix.lower() == ".tar" else "w:gz"
+    with tarfile.open(path, mode) as archive:
+        for name, content in members.items():
+            add(archive, name, content)
+    return path
+
+
+def add(archive: tarfile.TarFile, name: str, content: bytes, **attributes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    for attribute, value in attributes.items():
+        setattr(member, attribute, value)
+    archive.addfile(member, io.BytesIO(content))
+
+
+def names(listing: sources.Listing) -> list[str]:
+    return [file.name for file in listing.files]
+
+
+def problems(listing: sources.Listing) -> dict[str, tuple[str, str] | None]:
+    return {file.name: file.problem for file in listing.files}
+
+
+def read_all(files: list[File]) -> dict[str, object]:
+    """Reads files under their names; checks that each comes exactly once."""
+    pairs = list(sources.read((file.name, file) for file in files))
+    results = dict(pairs)
+    assert len(results) == len(pairs)
+    assert results.keys() == {file.name for file in files}
+    return results
+
+
+@pytest.fixture
+def opened(monkeypatch) -> types.SimpleNamespace:
+    """Watches which archives are read, and how, by the real `tarfile`."""
+    calls = types.SimpleNamespace(
+        names=[], num_members=0, most_members=0, num_backwards=0
+    )
+    open_archive = tarfile.open
+
+    def watched(path, *args, **kwargs):
+        archive = open_archive(path, *args, **kwargs)
+        calls.names.append(Path(path).name)
+        next_member, seek = archive.next, archive.fileobj.seek
+
+        def watched_next():
+            member = next_member()
+            calls.num_members += 1
+            calls.most_members = max(calls.most_members, len(archive.members))
+            return member
+
+        def watched_seek(offset, whence=os.SEEK_SET):
+            if whence == os.SEEK_SET:
+                calls.num_backwards += offset < seek(0, os.SEEK_CUR)
+            return seek(offset, whence)
+
+        archive.next = watched_next
+        if isinstance(archive.fileobj, gzip.GzipFile):
+            archive.fileobj.seek = watched_seek
+        return archive
+
+    monkeypatch.setattr(tarfile, "open", watched)
+    return calls
+
+
+@pytest.mark.parametrize("suffix", sorted(sources.SUFFIXES))
+def test_list_files_takes_every_suffix_in_any_case(tmp_path, suffix):
+    touch(tmp_path, f"a{suffix}", f"b{suffix.upper()}")
+    write_tar(tmp_path / "c.tar", {f"d{suffix.upper()}": b"x"})
+    listing = sources.list_files(tmp_path)
+    expected = {f"a{suffix}", f"b{suffix.upper()}", f"c.tar/d{suffix.upper()}"}
+    assert set(names(listing)) == expected
+
+
+def test_list_files_tells_size_and_time(tmp_path):
+    touch(tmp_path, "deep/er/one.mp4")
+    os.utime(tmp_path / "deep/er/one.mp4", ns=(0, 1_234_567_890))
+    with tarfile.open(tmp_path / "all.tar", "w") as archive:
+        add(archive, "./two.mp4", b"xyz", mtime=17)
+    assert sources.list_files(tmp_path).files == [
+        File(tmp_path, "all.tar/two.mp4", 3, 17_000_000_000, archive="all.tar"),
+        File(tmp_path, "deep/er/one.mp4", 1, 1_234_567_890),
+    ]
+
+
+def test_list_files_sorts(tmp_path):
+    touch(tmp_path, "c.mp4", "a/z.mp4", "b.csv", "a/y.CSV", "a/x.txt", "B.mp4")
+    write_tar(tmp_path / "a.tar", {"z.mp4": b"x", "a.mp4": b"x"})
+    garbage = [f"{name}.tar" for name in "bcdefghijklmnopqrstuvwxyz"]
+    touch(tmp_path, *reversed(garbage))
+    listing = sources.list_files(tmp_path)
+    assert names(listing) == sorted(names(listing))
+    assert len(names(listing)) == 5
+    tables = [str(path.relative_to(tmp_path)) for path in listing.tables]
+    assert tables == ["a/x.txt", "a/y.CSV", "b.csv"]
+    assert [file.name for file in listing.damaged] == garbage
+
+
+def test_list_files_counts_what_it_passes_over(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    touch(
+        tmp_path,
+        "train/a/one.mp4",
+        "train/a/._one.mp4",
+        "train/a/.hidden/two.mp4",
+        "train/a/one.json",
+        "train/a/two.zip",
+        "README",
+    )
+    members = ["b/one.mp4", "b/._one.mp4", ".cache/two.mp4", "b/one.json", "in.tar"]
+    write_tar(tmp_path / "train/part.tar", dict.fromkeys(members, b"x"))
+    listing = sources.list_files(tmp_path)
+    assert names(listing) == ["train/a/one.mp4", "train/part.tar/b/one.mp4"]
+    (record,) = caplog.records
+    for count in (
+        "4 dotfiles",
+        "1 .json",
+        "1 .zip",
+        "1 without suffix",
+        "2 other files in archives",
+    ):
+        assert count in record.getMessage()
+
+
+def test_list_files_takes_a_relative_directory(tmp_path, monkeypatch):
+    touch(tmp_path, "here/train/one.mp4")
+    write_tar(tmp_path / "here/train/a.tar", {"two.mp4": b"xy"})
+    monkeypatch.chdir(tmp_path / "here")
+    for root in (Path("."), Path("../here")):
+        listing = sources.list_files(root)
+        assert names(listing) == ["train/a.tar/two.mp4", "train/one.mp4"]
+        results = read_all(listing.files)
+        assert results["train/a.tar/two.mp4"] == b"xy"
+        assert results["train/one.mp4"].read_bytes() == b"x"
+
+
+def test_list_files_raises_where_there_is_no_directory(tmp_path):
+    with pytest.raises(FileNotFoundError, match="absent"):
+        sources.list_files(tmp_path / "absent")
+
+
+def test_list_files_marks_what_cannot_be_a_video(tmp_path):
+    touch(tmp_path, "good é '(1)'.mp4", os.fsdecode(b"bad\xe9.mp4"))
+    (tmp_path / "empty.mp4").touch()
+    os.mkfifo(tmp_path / "pipe.mp4")
+    bad = os.fsdecode(b"bad\xe9.mp4")
+    write_tar(tmp_path / "z.tar", {"good é.mp4": b"x", bad: b"x", "empty.mp4": b""})
+    not_utf8 = ("unreadable name", "the name is not UTF-8")
+    assert problems(sources.list_files(tmp_path)) == {
+        "good é '(1)'.mp4": None,
+        bad: not_utf8,
+        "empty.mp4": ("empty", "0 bytes"),
+        "pipe.mp4": ("not a video", "not a regular file"),
+        "z.tar/good é.mp4": None,
+        f"z.tar/{bad}": not_utf8,
+        "z.tar/empty.mp4": ("empty", "0 bytes"),
+    }
+
+
+def test_list_files_bounds_what_is_read_into_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "MAX_MEMBER_BYTES", 10)
+    touch(tmp_path, "loose.mp4")
+    (tmp_path / "loose.mp4").write_bytes(bytes(11))
+    write_tar(tmp_path / "z.tar", {"10.mp4": bytes(10), "11.mp4": bytes(11)})
+    assert problems(sources.list_files(tmp_path)) == {
+        "loose.mp4": None,
+        "z.tar/10.mp4": None,
+        "z.tar/11.mp4": ("too large", "11 bytes inside an archive"),
+    }
+
+
+# Links.
+
+
+def test_list_files_follows_a_link_right_below_the_root_out_of_it(tmp_path, caplog):
+    touch(tmp_path, "disk/a/one.mp4", "disk/list.csv")
+    write_tar(tmp_path / "disk/b.tar", {"two.mp4": b"two"})
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "train").symlink_to(tmp_path / "disk")
+    (root / "again.mp4").symlink_to(tmp_path / "disk/a/one.mp4")
+    listing = sources.list_files(root)
+    assert problems(listing) == {
+        "again.mp4": None,  # leads to where the walk leads too
+        "train/a/one.mp4": None,
+        "train/b.tar/two.mp4": None,
+    }
+    assert listing.tables == [root / "train/list.csv"]
+    assert read_all(listing.files)["train/b.tar/two.mp4"] == b"two"
+    assert "links" not in caplog.text
+
+
+def test_list_files_follows_no_deeper_link_to_a_folder(tmp_path, caplog):
+    touch(tmp_path, "outside/class/one.mp4", "disk/b/two.mp4", "root/train/a/real.mp4")
+    root = tmp_path / "root"
+    (root / "train/linked").symlink_to(tmp_path / "outside/class")
+    (tmp_path / "disk/linked").symlink_to(tmp_path / "outside/class")
+    (root / "val").symlink_to(tmp_path / "disk")
+    assert names(sources.list_files(root)) == ["train/a/real.mp4", "val/b/two.mp4"]
+    assert "2 links to folders are not followed" in caplog.text
+    assert f"{root}/train/linked" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("link", "target"),
+    [
+        ("val", "root/train"),
+        ("val", "root"),
+        ("val", "."),
+        ("train/a/up", "root/train"),
+        ("train/a/up", "root"),
+    ],
+    ids=["beside", "root", "above", "its parent", "root from below"],
+)
+def test_list_files_ends_where_links_lead_in_circles(tmp_path, caplog, link, target):
+    touch(tmp_path, "root/train/a/one.mp4", "private/secret.mp4")
+    root = tmp_path / "root"
+    (root / link).symlink_to(tmp_path / target)
+    assert names(sources.list_files(root)) == ["train/a/one.mp4"]
+    assert "1 links to folders are not followed" in caplog.text
+
+
+def test_list_files_ends_where_two_linked_folders_lead_to_each_other(tmp_path):
+    touch(tmp_path, "one/1.mp4", "two/2.mp4", "root/0.mp4")
+    (tmp_path / "one/two").symlink_to(tmp_path / "two")
+    (tmp_path / "two/one").symlink_to(tmp_path / "one")
+    (tmp_path / "two/root").symlink_to(tmp_path / "root")
+    for name in ("one", "two"):
+        (tmp_path / "root" / name).symlink_to(tmp_path / name)
+    listing = sources.list_files(tmp_path / "root")
+    assert names(listing) == ["0.mp4", "one/1.mp4", "two/2.mp4"]
+
+
+def test_list_files_marks_links_to_files_out_of_the_tree(tmp_path, caplog):
+    touch(tmp_path, "outside/one.mp4", "root/a/real.mp4")
+    write_tar(tmp_path / "outside/part.tar", {"two.mp4": b"x"})
+    root = tmp_path / "root"
+    (root / "a/inside.mp4").symlink_to(root / "a/real.mp4")
+    (root / "a/outside.mp4").symlink_to(tmp_path / "outside/one.mp4")
+    (root / "top.mp4").symlink_to(tmp_path / "outside/one.mp4")
+    (root / "a/broken.mp4").symlink_to(root / "a/nowhere.mp4")
+    (root / "part.tar").symlink_to(tmp_path / "outside/part.tar")
+    listing = sources.list_files(root)
+    outside = ("unreadable", "a link that leads out of the directory")
+    assert problems(listing) == {
+        "a/real.mp4": None,
+        "a/inside.mp4": None,
+        "a/outside.mp4": outside,
+        "top.mp4": outside,
+        "a/broken.mp4": ("unreadable", "a link that leads nowhere"),
+    }
+    assert [(file.name, file.problem) for file in listing.damaged] == [
+        ("part.tar", outside)
+    ]
+    assert "1 archives could not be read to their end: part.tar (a link" in caplog.text
+
+
+def test_list_files_marks_a_link_that_leads_to_itself(tmp_path):
+    touch(tmp_path, "a/real.mp4")
+    (tmp_path / "a/self.mp4").symlink_to(tmp_path / "a/self.mp4")
+    (tmp_path / "folder").symlink_to(tmp_path / "folder")
+    assert problems(sources.list_files(tmp_path)) == {
+        "a/real.mp4": None,
+        "a/self.mp4": ("unreadable", "a link that leads nowhere"),
+    }
+
+
+def test_list_files_lists_no_table_out_of_the_tree(tmp_path):
+    touch(tmp_path, "outside/train.csv", "root/val.csv")
+    root = tmp_path / "root"
+    (root / "train.csv").symlink_to(tmp_path / "outside/train.csv")
+    (root / "val2.csv").symlink_to(root / "val.csv")
+    assert sources.list_files(root).tables == [root / "val.csv", root / "val2.csv"]
+
+
+def test_list_files_lists_no_table_that_is_no_file(tmp_path):
+    # To open a pipe would wait for ever.
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "broken.csv").symlink_to(tmp_path / "nowhere.csv")
+    assert sources.list_files(tmp_path).tables == []
+
+
+# Archives.
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz", ".tgz", ".TAR.GZ"])
+def test_read_gives_back_what_was_put_in(tmp_path, suffix):
+    contents = {
+        "train/top.mp4": os.urandom(1),
+        "a b (c)/é.mkv": os.urandom(BLOCK),
+        f"{'long' * 50}/{'name' * 40}.webm": os.urandom(10 * BLOCK + 1),
+        "./dot.avi": os.urandom(300_000),
+    }
+    write_tar(tmp_path / f"x/part{suffix}", contents)
+    before = sorted(tmp_path.rglob("*"))
+    listing = sources.list_files(tmp_path)
+    prefix = f"x/part{suffix}/"
+    assert {file.archive for file in listing.files} == {prefix[:-1]}
+    assert {file.path for file in listing.files} == {tmp_path / prefix}
+    assert read_all(listing.files) == {
+        prefix + name.removeprefix("./"): content for name, content in contents.items()
+    }
+    assert sorted(tmp_path.rglob("*")) == before  # nothing is extracted
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT],
+    ids=["ustar", "GNU", "pax"],
+)
+def test_read_knows_every_format_of_tar(tmp_path, kind):
+    with tarfile.open(tmp_path / "a.tar", "w", format=kind) as archive:
+        add(archive, f"{'folder/' * 15}é.mp4", b"content", mtime=1.5)
+    (file,) = sources.list_files(tmp_path).files
+    assert file.name == f"a.tar/{'folder/' * 15}é.mp4"
+    assert list(sources.read([("key", file)])) == [("key", b"content")]
+
+
+def test_read_gives_loose_files_first_then_every_archive_once(tmp_path, opened):
+    touch(tmp_path, "y.mp4", "z.mp4")
+    for archive in ("b.tar", "a.tar.gz", "unwanted.tar"):
+        # Not in the order of their names; one content ends at the end of a block.
+        members = {"2.mp4": b"2" * BLOCK, "3.mp4": b"3" * 9000, "1.mp4": b"1"}
+        write_tar(tmp_path / archive, members)
+    files = sources.list_files(tmp_path).files
+    opened.names.clear()
+    wanted = [file for file in files if file.archive != "unwanted.tar"]
+    random.Random(0).shuffle(wanted)
+    results = sources.read((file.name, file) for file in wanted)
+    loose = [next(results), next(results)]
+    assert {key: path for key, path in loose} == {
+        name: tmp_path / name for name in ("y.mp4", "z.mp4")
+    }
+    assert opened.names == []
+    assert [key for key, _ in results] == [
+        f"{archive}/{number}.mp4"
+        for archive in ("a.tar.gz", "b.tar")
+        for number in "231"
+    ]
+    assert opened.names == ["a.tar.gz", "b.tar"]
+    assert opened.num_backwards == 0
+
+
+def test_read_stops_behind_the_last_that_is_wanted(tmp_path, opened):
+    path = write_tar(tmp_path / "a.tar.gz", CONTENTS)
+    files = {file.name: file for file in sources.list_files(tmp_path).files}
+    content = gzip.decompress(path.read_bytes())
+    path.write_bytes(gzip.compress(content[: len(content) // 2])[:-8])
+    opened.num_members = 0
+    results = list(sources.read([("key", files["a.tar.gz/a.mp4"])]))
+    assert results == [("key", CONTENTS["a.mp4"])]
+    assert opened.num_members == 1
+
+
+def test_read_opens_archives_one_at_a_time(tmp_path, opened):
+    for name in "abc":
+        write_tar(tmp_path / f"{name}.tar", {"one.mp4": b"x", "two.mp4": b"x"})
+    files = sources.list_files(tmp_path).files
+    opened.names.clear()
+    results = sources.read((file.name, file) for file in files)
+    seen = [len(opened.names) for _ in results]
+    assert seen == [1, 1, 2, 2, 3, 3]
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz"])
+def test_list_and_read_keep_no_headers(tmp_path, opened, suffix):
+    contents = {f"{number}.mp4": b"x" for number in range(500)}
+    write_tar(tmp_path / f"a{suffix}", contents)
+    opened.names.clear()
+    opened.most_members = 0
+    files = sources.list_files(tmp_path).files
+    assert len(files) == 500
+    assert len(read_all(files)) == 500
+    assert opened.names == [f"a{suffix}"] * 2
+    assert opened.most_members == 1
+
+
+def test_list_files_reads_no_links_devices_or_unsafe_names(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    (tmp_path / "secret.txt").write_bytes(b"secret")
+    root = tmp_path / "root"
+    root.mkdir()
+    with tarfile.open(root / "a.tar", "w") as archive:
+        add(archive, "good.mp4", b"good")
+        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE):
+            target = str(tmp_path / "secret.txt")
+            add(archive, f"{kind}.mp4", b"", type=kind, linkname=target)
+        for kind in (tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE):
+            add(archive, f"{kind}.mp4", b"", type=kind)
+        add(archive, "folder.mp4", b"", type=tarfile.DIRTYPE)
+        for name in ("/absolute.mp4", "../up.mp4", "a/../../up.mp4", "a/.."):
+            add(archive, name, b"unsafe")
+    listing = sources.list_files(root)
+    assert names(listing) == ["a.tar/good.mp4"]
+    assert listing.damaged == []
+    assert "9 links, devices or unsafe names in archives" in caplog.text
+    wanted = listing.files + [
+        File(root, f"a.tar/{name}", 1, 0, archive="a.tar")
+        for name in ("../up.mp4", "/absolute.mp4", f"{tarfile.SYMTYPE}.mp4")
+    ]
+    results = read_all(wanted)
+    assert results.pop("a.tar/good.mp4") == b"good"
+    assert set(results.values()) == {("unreadable", "no longer in its archive")}
+
+
+def test_list_files_names_a_member_once_that_an_archive_holds_twice(tmp_path):
+    # As `tar --append` leaves it.
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        add(archive, "one.mp4", b"")
+        add(archive, "./one.mp4", b"newer")
+    (file,) = sources.list_files(tmp_path).files
+    ((_, content),) = sources.read([("key", file)])
+    assert len(content) == file.num_bytes
+
+
+# Damage. What `write_tar` makes of CONTENTS: per video a header and 6 blocks.
+
+
+def _tar_bytes(contents=CONTENTS) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, content in contents.items():
+            add(archive, name, content)
+    return buffer.getvalue()
+
+
+def _random_contents() -> dict[str, bytes]:
+    """Returns videos that do not compress, larger than any buffer together."""
+    generator = random.Random(0)
+    return {f"{number:02}.mp4": generator.randbytes(30_000) for number in range(30)}
+
+
+def _overwritten(content: bytes, start: int, patch: bytes) -> bytes:
+    return content[:start] + patch + content[start + len(patch) :]
+
+
+VIDEO = 7 * BLOCK
+DAMAGE = {
+    "garbage": (".tar", b"garbage" * 1000, 0),
+    "garbage, compressed": (".tar.gz", gzip.compress(b"garbage" * 1000), 0),
+    "no gzip": (".tar.gz", b"garbage" * 1000, 0),
+    "nothing, compressed": (".tar.gz", gzip.compress(b""), 0),
+    "cut in the first header": (".tar", _tar_bytes()[:100], 0),
+    "cut in a video": (".tar", _tar_bytes()[: VIDEO + BLOCK + 700], 1),
+    "cut behind a header": (".tar", _tar_bytes()[: VIDEO + BLOCK], 1),
+    "cut in a header": (".tar", _tar_bytes()[: VIDEO + 100], 1),
+    "cut between videos": (".tar", _tar_bytes()[: 2 * VIDEO], 2),
+    "compressed, cut in the first header": (
+        ".tar.gz", gzip.compress(_tar_bytes()[:100])[:-8], 0),
+    "compressed, cut in a video": (
+        ".tar.gz", gzip.compress(_tar_bytes()[: VIDEO + BLOCK + 700])[:-8], 1),
+    "compressed, cut between videos": (
+        ".tgz", gzip.compress(_tar_bytes()[: 2 * VIDEO])[:-8], 2),
+    "overwritten header": (
+        ".tar", _overwritten(_tar_bytes(), VIDEO, b"\xff" * BLOCK), 1),
+    "overwritten header, compressed": (
+        ".tar.gz",
+        gzip.compress(_overwritten(_tar_bytes(), VIDEO, b"\xff" * BLOCK)), 1),
+}  # fmt: skip
+
+
+def _damage(path: Path, suffix: str, content: bytes) -> sources.Listing:
+    touch(path, "beside.mp4")
+    (path / f"a{suffix}").write_bytes(content)
+    return sources.list_files(path)
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_list_files_reports_a_damaged_archive(tmp_path, caplog, damage):
+    suffix, content, _ = DAMAGE[damage]
+    listing = _damage(tmp_path, suffix, content)
+    (archive,) = listing.damaged
+    assert archive.name == f"a{suffix}"
+    assert archive.problem[0] == "unreadable"
+    assert archive.problem[1]
+    assert f"1 archives could not be read to their end: a{suffix} (" in caplog.text
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_read_uses_what_can_be_read_of_a_damaged_archive(tmp_path, damage):
+    suffix, content, num_whole = DAMAGE[damage]
+    results = read_all(_damage(tmp_path, suffix, content).files)
+    assert results.pop("beside.mp4") == tmp_path / "beside.mp4"
+    for number, (name, whole) in enumerate(CONTENTS.items()):
+        result = results.pop(f"a{suffix}/{name}", None)
+        if number < num_whole:
+            assert result == whole
+        elif result is not None:  # its header could be read, and nothing else
+            reason, detail = result
+            assert reason == "unreadable"
+            assert detail.startswith("its archive is damaged: ")
+    assert results == {}
+
+
+@pytest.mark.parametrize(
+    ("compress", "noise"),
+    [(gzip.compress, b"\xff" * 5000), (lzma.compress, b"\xff" * 5000)],
+    ids=["gzip", "xz that is named .tar"],
+)
+def test_list_files_reports_an_archive_with_a_damaged_middle(tmp_path, compress, noise):
+    contents = _random_contents()
+    compressed = compress(_tar_bytes(contents))
+    damaged = _overwritten(compressed, len(compressed) // 2, noise)
+    listing = _damage(tmp_path, ".tar", damaged)
+    assert 5 < len(listing.files) < 30
+    assert [file.name for file in listing.damaged] == ["a.tar"]
+    results = read_all(listing.files)
+    for name in list(contents)[:5]:
+        assert results[f"a.tar/{name}"] == contents[name]
+
+
+def test_list_files_reports_an_empty_archive(tmp_path):
+    (archive,) = _damage(tmp_path, ".tar", b"").damaged
+    assert archive.problem == ("empty", "0 bytes")
+
+
+def test_list_files_takes_an_archive_without_members_as_sound(tmp_path):
+    listing = _damage(tmp_path, ".tar", _tar_bytes({}))
+    assert names(listing) == ["beside.mp4"]
+    assert listing.damaged == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"mtime": "nan"},
+        {"mtime": "inf"},
+        {"GNU.sparse.size": "x"},
+        {"GNU.sparse.map": "a,b"},
+        {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"},
+    ],
+    ids=["mtime nan", "mtime inf", "sparse size", "sparse map", "sparse 1.0"],
+)
+def test_list_files_survives_senseless_headers(tmp_path, headers):
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        add(archive, "one.mp4", b"one")
+        add(archive, "two.mp4", b"two", pax_headers=headers)
+    listing = sources.list_files(tmp_path)
+    assert "a.tar/one.mp4" in names(listing)
+    # Either the header does not matter, or the archive is named as damaged.
+    assert len(listing.files) == 2 or len(listing.damaged) == 1
+    assert read_all(listing.files)["a.tar/one.mp4"] == b"one"
+
+
+@pytest.mark.parametrize("size", [1 << 50, -BLOCK], ids=["beyond memory", "negative"])
+def test_list_files_survives_a_senseless_size_of_headers(tmp_path, size):
+    header = tarfile.TarInfo("headers")
+    header.type, header.size = tarfile.XHDTYPE, size
+    sound = _tar_bytes()[:VIDEO]
+    content = sound + header.tobuf(tarfile.GNU_FORMAT) + bytes(2 * BLOCK)
+    listing = _damage(tmp_path, ".tar", content)
+    assert names(listing) == ["a.tar/a.mp4", "beside.mp4"]
+    assert [file.name for file in listing.damaged] == ["a.tar"]
+
+
+def test_list_files_ends_where_a_size_leads_backwards(tmp_path):
+    # Python before 3.11.14 and 3.12.12 goes round in circles (CVE-2025-8194).
+    member = tarfile.TarInfo("b.mp4")
+    member.size = -BLOCK
+    content = _tar_bytes()[:VIDEO] + member.tobuf(tarfile.GNU_FORMAT)
+    (tmp_path / "a.tar").write_bytes(content + bytes(2 * BLOCK))
+    script = (
+        "import pathlib, sys; from kinetics_clips import sources\n"
+        "listing = sources.list_files(pathlib.Path(sys.argv[1]))\n"
+        "print(listing.files[0].name, listing.damaged[0].problem[0])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=2,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30)),
+        check=False,
+    )
+    assert done.stdout.split() == ["a.tar/a.mp4", "unreadable"], done.stderr
+
+
+# What changes between listing and reading.
+
+
+def test_read_reports_members_that_have_vanished(tmp_path):
+    write_tar(tmp_path / "a.tar", CONTENTS)
+    files = sources.list_files(tmp_path).files
+    write_tar(tmp_path / "a.tar", {"b.mp4": b"new"})
+    vanished = ("unreadable", "no longer in its archive")
+    assert read_all(files) == {
+        "a.tar/a.mp4": vanished,
+        "a.tar/b.mp4": b"new",
+        "a.tar/c.mp4": vanished,
+    }
+
+
+def test_read_reports_an_archive_that_has_vanished(tmp_path):
+    write_tar(tmp_path / "a.tar", CONTENTS)
+    write_tar(tmp_path / "b.tar", {"one.mp4": b"one"})
+    files = sources.list_files(tmp_path).files
+    (tmp_path / "a.tar").unlink()
+    results = read_all(files)
+    assert results.pop("b.tar/one.mp4") == b"one"
+    assert len(results) == 3
+    for reason, detail in results.values():
+        assert reason == "unreadable"
+        assert detail.startswith("its archive is damaged: [Errno 2] No such file")
+
+
+def test_read_reports_an_archive_that_was_cut_meanwhile(tmp_path):
+    path = write_tar(tmp_path / "a.tar", CONTENTS)
+    files = sources.list_files(tmp_path).files
+    path.write_bytes(path.read_bytes()[: VIDEO + BLOCK + 700])
+    results = read_all(files)
+    assert results.pop("a.tar/a.mp4") == CONTENTS["a.mp4"]
+    damaged = ("unreadable", "its archive is damaged: unexpected end of data")
+    assert results == {"a.tar/b.mp4": damaged, "a.tar/c.mp4": damaged}
+
+
+def test_read_of_nothing_yields_nothing():
+    assert list(sources.read([])) == []
+
+
+# Names.
+
+
+@pytest.mark.parametrize(
+    ("name", "archive", "unpacked"),
+    [
+        ("train/zumba/one.mp4", None, "train/zumba/one.mp4"),
+        ("train/zumba.tar.gz/one.mp4", "train/zumba.tar.gz", "train/zumba/one.mp4"),
+        (
+            "train/zumba.tar.gz/zumba/one.mp4",
+            "train/zumba.tar.gz",
+            "train/zumba/one.mp4",
+        ),
+        ("train/part_0.tar/zumba/one.mp4", "train/part_0.tar", "train/zumba/one.mp4"),
+        ("train.tar/train/zumba/one.mp4", "train.tar", "train/zumba/one.mp4"),
+        ("all.TGZ/one.mp4", "all.TGZ", "all/one.mp4"),
+    ],
+    ids=["loose", "class", "class twice", "part", "split", "upper case"],
+)
+def test_unpacked_is_where_the_file_would_lie(name, archive, unpacked):
+    file = File(Path("root"), name, 1, 0, archive)
+    assert file.unpacked == PurePosixPath(unpacked)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("plain.mp4", "plain.mp4"),
+        ("é泳.mp4", "é泳.mp4"),
+        (os.fsdecode(b"bad\xe9.mp4"), "bad\\xe9.mp4"),
+    ],
+    ids=["ASCII", "UTF-8", "not UTF-8"],
+)
+def test_as_utf8_can_always_be_written(name, expected):
+    assert sources.as_utf8(name) == expected
+    assert File(Path("root"), name, 1, 0).filename == expected
+    sources.as_utf8(name).encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("zumba.tar", "zumba"),
+        ("zumba.tar.gz", "zumba"),
+        ("k700_train_001.TGZ", "k700_train_001"),
+        ("zumba.gz", None),
+        ("zumba.tar.xz", None),
+        ("zumba.zip", None),
+        ("tar", None),
+    ],
+)
+def test_without_archive_suffix(name, stem):
+    assert sources.is_archive(name) == (stem is not None)
+    assert sources.without_archive_suffix(name) == (stem or name)
