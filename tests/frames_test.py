@@ -5,6 +5,8 @@ import struct
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kinetics_clips import frames, synthetic
 from kinetics_clips.frames import EncodeSettings, VideoError
@@ -140,10 +142,10 @@ def test_truncated_is_less_than_95_percent(tmp_path, promised, truncated):
     assert (encoded.num_frames, encoded.truncated) == (100, truncated)
 
 
-def test_encode_takes_the_rate_from_the_timestamps(tmp_path):
-    path = write(tmp_path / "video.mp4", 20, fps=30)
+def slow_down_second_half(path) -> None:
+    """Makes the last 10 of an MP4's 20 frames last three times as long."""
     content = bytearray(path.read_bytes())
-    # One run of 20 equal durations becomes two, the second three times as slow.
+    # One run of 20 equal durations becomes two.
     start = content.index(b"stts") + 8
     runs, count, duration = struct.unpack_from(">III", content, start)
     assert (runs, count) == (1, 20)
@@ -156,10 +158,84 @@ def test_encode_takes_the_rate_from_the_timestamps(tmp_path):
         struct.pack_into(">I", content, at, size + 8)
     # The edit list would cut the video at its old duration.
     path.write_bytes(content.replace(b"edts", b"free"))
+
+
+def test_encode_takes_the_rate_from_the_timestamps(tmp_path):
+    path = write(tmp_path / "video.mp4", 20, fps=30)
+    slow_down_second_half(path)
     # 19 steps in 10 + 9 * 3 durations; the header's average counts the last one too.
     encoded = frames.encode(path, AS_IS)
     assert encoded.num_frames == 20
     assert encoded.fps == pytest.approx(30 * 19 / 37, rel=1e-3)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".webm"])
+@pytest.mark.parametrize(
+    ("fps", "expected"),
+    [
+        (10, list(range(0, 30, 3))),
+        (15, list(range(0, 30, 2))),
+        (30, list(range(30))),
+        (60, [i for i in range(30) for _ in range(2)]),
+        (7.5, [0, 4, 8, 12, 16, 20, 24, 28]),
+    ],
+)
+def test_encode_at_another_rate(tmp_path, suffix, fps, expected):
+    path = write(tmp_path / f"video{suffix}", 30, fps=30)
+    encoded = frames.encode(path, EncodeSettings(None, 90, fps=fps))
+    found = numbers(encoded)
+    if fps == 60:  # every second target is a tie between two frames
+        assert found[::2] == expected[::2]
+        assert len(found) == len(expected)
+    else:
+        assert found == expected
+    assert encoded.fps == fps
+    assert not encoded.truncated
+
+
+def test_encode_at_a_rate_evens_out_a_variable_one(tmp_path):
+    path = write(tmp_path / "video.mp4", 20, fps=30)
+    slow_down_second_half(path)
+    found = numbers(frames.encode(path, EncodeSettings(None, 90, fps=30)))
+    # Frame 10 is shown at 10/30 s, frame 11 at 13/30 s, ...; the last one, at 37/30 s,
+    # lasts as long as they do on average.
+    slow = [number for number in range(11, 20) for _ in range(3)]
+    assert found == [*range(10), 10, 10, *slow]
+
+
+def test_encode_cuts_time_stamps_that_leap(tmp_path, monkeypatch):
+    path = write(tmp_path / "video.mp4", 20, fps=30)
+    slow_down_second_half(path)
+    monkeypatch.setattr(frames, "MAX_BYTES", 100_000)
+    with pytest.raises(VideoError, match=r"too large .*over 100000 bytes after"):
+        frames.encode(path, EncodeSettings(None, 90, fps=1e9))
+
+
+@given(
+    steps=st.lists(st.integers(1, 500), max_size=30),
+    start=st.integers(0, 1000),
+    fps=st.floats(0.5, 120),
+)
+def test_resampled_frames_are_the_nearest_in_time(steps, start, fps):
+    times = np.cumsum([start, *steps]) / 1000
+    read = []
+
+    def source():
+        for number, time in enumerate(times):
+            read.append(time)
+            yield number
+
+    out = [
+        number
+        for number, copies in frames._resampled(source(), read, fps)
+        for _ in range(copies)
+    ]
+    mean = (times[-1] - times[0]) / max(len(times) - 1, 1)
+    duration = times[-1] - times[0] + mean
+    assert len(out) == 1 or abs(len(out) - duration * fps) <= 1
+    for k, number in enumerate(out):
+        distance = np.abs(times - times[0] - k / fps)
+        assert distance[number] <= distance.min() + 1e-5 / fps + 1e-9
 
 
 def test_encode_single_frame_takes_the_headers_rate(tmp_path):
