@@ -7,14 +7,15 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from kinetics_clips.videos import Video, as_utf8
+from kinetics_clips.sources import as_utf8
+from kinetics_clips.videos import NO_SPLIT, Found, Video
 
 if TYPE_CHECKING:  # importing it brings OpenCV, which readers do not need
     from kinetics_clips.frames import EncodedVideo
 
 FILENAME = "build_report.csv"
 
-STORED, FAILED, UNMATCHED = "stored", "failed", "unmatched"
+STORED, FOUND, FAILED, UNMATCHED = "stored", "found", "failed", "unmatched"
 TRUNCATED = "truncated"
 
 
@@ -23,13 +24,13 @@ class Row:
     """One annotated video, or one video file that no annotation names.
 
     Attributes:
-      split: `train`, `validation` or `test`.
+      split: `train`, `validation` or `test`; empty for a file that belongs to none.
       video_id: Empty for an unmatched file.
       label: The class's name; empty where there is none.
       filename: Below the root; empty for a missing file.
-      status: `stored`, `failed` or `unmatched`.
-      reason: Why it failed, or `truncated` for a stored video that decoded to under
-        95 % of the frames that its header promises.
+      status: `stored`, `failed` or `unmatched`; `found` before it is decoded.
+      reason: Why it failed or is passed over, or `truncated` for a stored video that
+        decoded to under 95 % of the frames that its header promises.
       num_frames: Stored; empty where nothing is.
       height: Of a stored frame, in pixels.
       width: Of a stored frame, in pixels.
@@ -64,14 +65,28 @@ def stored(video: Video, encoded: "EncodedVideo") -> Row:
     )
 
 
+def undecoded(video: Video) -> Row:
+    """Returns the row of a video that nobody has decoded yet."""
+    if video.problem:
+        return failed(video, video.problem[0])
+    return Row(*_names(video), status=FOUND)
+
+
 def failed(video: Video, reason: str) -> Row:
     """Returns the row of a video that could not be stored."""
     return Row(*_names(video), status=FAILED, reason=reason)
 
 
-def unmatched(split: str, filename: str) -> Row:
-    """Returns the row of a file that no annotation names."""
-    return Row(split, "", "", filename, status=UNMATCHED)
+def unmatched(found: Found) -> list[Row]:
+    """Returns a row for every file that is passed over."""
+    return [
+        Row(split, "", "", filename, status=UNMATCHED, reason=reason)
+        for split, files in [
+            *((split.name, split.unmatched) for split in found.splits),
+            (NO_SPLIT, found.unmatched),
+        ]
+        for filename, reason in files.items()
+    ]
 
 
 def write(path: str | os.PathLike, rows: Iterable[Row]) -> None:
@@ -104,7 +119,7 @@ def summary(rows: Iterable[Row]) -> str:
     for split, counts in totals(rows).items():
         reasons = ", ".join(f"{n} {reason}" for reason, n in counts["reasons"].items())
         lines.append(
-            f"{split}: {counts[STORED]} stored, {counts[FAILED]} failed, "
+            f"{split or 'no split'}: {counts[STORED]} stored, {counts[FAILED]} failed, "
             f"{counts[UNMATCHED]} unmatched" + (f" ({reasons})" if reasons else "")
         )
     return "\n".join(lines)

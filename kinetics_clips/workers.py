@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -10,7 +11,7 @@ from pathlib import Path
 import loky
 import pebble
 
-from kinetics_clips import frames
+from kinetics_clips import frames, sources
 from kinetics_clips.frames import EncodedVideo, EncodeSettings, VideoError
 from kinetics_clips.videos import Video
 
@@ -36,7 +37,7 @@ def encode_all(
     iterator is exhausted, closed, or left by an exception.
 
     Args:
-      videos: Videos that have a file.
+      videos: Videos that have a file. Those in archives come last, archive by archive.
       settings: How to scale and encode.
       num_workers: Processes, at least 1; None = the cores that this process may use.
 
@@ -46,42 +47,71 @@ def encode_all(
     Raises:
       RuntimeError: If no worker stays alive.
     """
-    num_workers = num_workers or loky.cpu_count()
-    waiting = iter(videos)
+    num_workers = num_workers or num_cores()
+    waiting = sources.read((video, video.file) for video in videos)
     num_breaks = 0
-    while True:
-        unfinished = []
+    pool_broke = True
+    while pool_broke:
+        pool_broke = False
         with contextlib.closing(
             _encode_in_pool(waiting, settings, num_workers)
         ) as results:
             for video, result in results:
-                if result is None:
-                    unfinished.append(video)
+                if isinstance(result, _Lost):
+                    pool_broke |= result.pool_broke
+                    # A worker may have been killed from outside, or by another's end:
+                    # a video is to blame when it loses a worker of its own too.
+                    result = _encode_alone(video, result.source, settings)
+                if isinstance(result, _Lost):
+                    num_breaks = num_breaks + 1 if result.pool_broke else 0
+                    if num_breaks == _MAX_BREAKS:
+                        raise RuntimeError(
+                            "The processes that decode must stay alive, but died "
+                            f"{num_breaks} times in a row without a result. Is there "
+                            "enough memory for them? Try fewer."
+                        )
+                    result = VideoError("crash", f"{result.reason}, twice")
                 else:
                     num_breaks = 0
-                    yield video, result
-        if not unfinished:
-            return
-        # Each in a pool of its own: the video that breaks that one too is to blame.
-        for video in unfinished:
-            with contextlib.closing(
-                _encode_in_pool(iter([video]), settings, num_workers=1)
-            ) as results:
-                _, result = next(results)
-            num_breaks = num_breaks + 1 if result is None else 0
-            if num_breaks == _MAX_BREAKS:
-                raise RuntimeError(
-                    "The processes that decode must stay alive, but died "
-                    f"{num_breaks} times in a row without a result. Is there enough "
-                    "memory for them? Try fewer."
-                )
-            yield video, result or VideoError("crash", "its process died, twice")
+                yield video, result
+
+
+def num_cores() -> int:
+    """Returns how many cores this process may use."""
+    return loky.cpu_count()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Lost:
+    """A video whose worker is gone.
+
+    Attributes:
+      source: The video's path or content, to try again with.
+      reason: What became of the worker, for a person.
+      pool_broke: Whether no other worker is left.
+    """
+
+    source: Path | bytes
+    reason: str
+    pool_broke: bool
+
+
+def _encode_alone(
+    video: Video, source: Path | bytes, settings: EncodeSettings
+) -> EncodedVideo | VideoError | _Lost:
+    with contextlib.closing(
+        _encode_in_pool(iter([(video, source)]), settings, num_workers=1)
+    ) as results:
+        _, result = next(results)
+    return result
 
 
 def _encode_in_pool(
-    waiting: Iterator[Video], settings: EncodeSettings, num_workers: int
-) -> Iterator[tuple[Video, EncodedVideo | VideoError | None]]:
-    """Encodes in one pool; where it breaks, None stands for what was not finished."""
+    waiting: Iterator[tuple[Video, Path | bytes | tuple[str, str]]],
+    settings: EncodeSettings,
+    num_workers: int,
+) -> Iterator[tuple[Video, EncodedVideo | VideoError | _Lost]]:
+    """Encodes in one pool; where it breaks, ends with all that were in flight lost."""
     # fork would copy the caller's TensorFlow, locks and threads included; spawn and
     # forkserver would run the caller's script again. loky's context does neither.
     pool = pebble.ProcessPool(
@@ -89,21 +119,26 @@ def _encode_in_pool(
         initializer=frames.configure_process,
         context=loky.backend.get_context("loky"),
     )
-    running: dict[concurrent.futures.Future, Video] = {}
+    running: dict[concurrent.futures.Future, tuple[Video, Path | bytes]] = {}
     try:
         while True:
             room = num_workers * _IN_FLIGHT - len(running)
-            for video in itertools.islice(waiting, room):
-                running[_schedule(pool, video, settings)] = video
+            for video, source in itertools.islice(waiting, room):
+                running[_schedule(pool, source, settings)] = video, source
             if not running:
                 return
             done, _ = concurrent.futures.wait(
                 running, return_when=concurrent.futures.FIRST_COMPLETED
             )
-            results = [(running.pop(future), _result(future)) for future in done]
-            yield from results
-            if any(result is None for _, result in results):
-                yield from ((video, None) for video in running.values())
+            pool_broke = False
+            for future in done:
+                video, source = running.pop(future)
+                result = _result(future, source)
+                pool_broke |= isinstance(result, _Lost) and result.pool_broke
+                yield video, result
+            if pool_broke:
+                for video, source in running.values():
+                    yield video, _Lost(source, "the workers died", pool_broke=True)
                 return
     finally:
         pool.stop()
@@ -111,38 +146,45 @@ def _encode_in_pool(
 
 
 def _schedule(
-    pool: pebble.ProcessPool, video: Video, settings: EncodeSettings
+    pool: pebble.ProcessPool,
+    source: Path | bytes | tuple[str, str],
+    settings: EncodeSettings,
 ) -> concurrent.futures.Future:
+    future = concurrent.futures.Future()
+    if isinstance(source, tuple):  # it could not be read
+        future.set_exception(VideoError(*source))
+        return future
     try:
         return pool.schedule(
-            frames.encode, args=(video.path, settings), timeout=_deadline(video.path)
+            frames.encode, args=(source, settings), timeout=_deadline(source)
         )
     except RuntimeError as error:  # the pool has broken since
-        future = concurrent.futures.Future()
         future.set_exception(BrokenProcessPool(str(error)))
         return future
 
 
 def _result(
-    future: concurrent.futures.Future,
-) -> EncodedVideo | VideoError | None:
-    """Returns a video's frames, its error, or None where the pool broke meanwhile."""
+    future: concurrent.futures.Future, source: Path | bytes
+) -> EncodedVideo | VideoError | _Lost:
+    """Returns a video's frames, its error, or that its worker is gone."""
     try:
         return future.result()
     except VideoError as error:
         return error
     except BrokenProcessPool:  # workers died at no video of theirs
-        return None
+        return _Lost(source, "the workers died", pool_broke=True)
+    except pebble.ProcessExpired as error:
+        reason = f"the decoder died with exit code {error.exitcode}"
+        return _Lost(source, reason, pool_broke=False)
     except concurrent.futures.TimeoutError as error:
         return VideoError("timeout", f"no result after {error.args[-1]:.0f} s")
-    except pebble.ProcessExpired as error:
-        return VideoError("crash", f"the decoder died with exit code {error.exitcode}")
     except Exception as error:  # one bad video never ends a build
         return VideoError("crash", f"{type(error).__name__}: {error}")
 
 
-def _deadline(path: Path) -> float:
+def _deadline(source: Path | bytes) -> float:
     try:
-        return _DEADLINE + _DEADLINE_PER_MB * path.stat().st_size / 1e6
+        size = len(source) if isinstance(source, bytes) else source.stat().st_size
     except OSError:  # the worker will say what is wrong with it
-        return _DEADLINE
+        size = 0
+    return _DEADLINE + _DEADLINE_PER_MB * size / 1e6

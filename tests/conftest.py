@@ -13,6 +13,9 @@ import tensorflow_datasets as tfds
 
 import kinetics_clips
 from kinetics_clips import synthetic
+from kinetics_clips.annotations import Annotation
+from kinetics_clips.sources import File
+from kinetics_clips.videos import Video
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DUMMY_DATA = REPOSITORY / "dummy_data"
@@ -35,6 +38,13 @@ def write_tree(root: Path, split: str, videos: dict[str, int]) -> None:
         path = root / split / f"{video_id}.mp4"
         path.parent.mkdir(parents=True, exist_ok=True)
         synthetic.write_video(path, num_frames, height=HEIGHT, width=WIDTH)
+
+
+def video_of(path: Path, video_id: str = "", label: str | None = "a") -> Video:
+    """Returns the annotated video of a file, as `videos.find` would."""
+    status = path.stat()
+    file = File(path.parent, path.name, status.st_size, status.st_mtime_ns)
+    return Video(Annotation("train", video_id or path.stem, label), file)
 
 
 def build(manual_dir: Path, data_dir: Path, **options) -> tfds.core.DatasetBuilder:

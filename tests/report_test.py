@@ -4,11 +4,13 @@ from pathlib import Path
 from kinetics_clips import report
 from kinetics_clips.annotations import Annotation
 from kinetics_clips.frames import EncodedVideo
-from kinetics_clips.videos import Video
+from kinetics_clips.sources import File
+from kinetics_clips.videos import DUPLICATE, NO_ANNOTATION, Found, Split, Video
 
 
 def video(video_id, filename="", label='a, "b"'):
-    return Video(Annotation("train", video_id, label), Path("x") / filename, filename)
+    file = File(Path("x"), filename, 1, 0) if filename else None
+    return Video(Annotation("train", video_id, label), file)
 
 
 ROWS = [
@@ -20,8 +22,20 @@ ROWS = [
         video("two", "train/zwö.mp4"), EncodedVideo([b"1"], 48, 64, 0.0, True)
     ),
     report.failed(video("three", label=None), "missing"),
-    report.failed(video("bad\udce9", "train/bad\\xe9.mp4"), "unreadable name"),
-    report.unmatched("test", "test/stray.mp4"),
+    report.failed(video("bad\udce9", "train/bad\udce9.mp4"), "unreadable name"),
+    *report.unmatched(
+        Found(
+            ["a"],
+            [
+                Split(
+                    "test",
+                    [],
+                    {"test/stray.mp4": NO_ANNOTATION, "test/one.avi": DUPLICATE},
+                )
+            ],
+            {"bad.tar": "unreadable"},
+        )
+    ),
 ]
 
 
@@ -41,6 +55,8 @@ def test_write_makes_a_csv_with_every_column(tmp_path):
         ["train", "bad\\xe9", 'a, "b"', "train/bad\\xe9.mp4", "failed",
          "unreadable name", "", "", "", "", ""],
         ["test", "", "", "test/stray.mp4", "unmatched", "", "", "", "", "", ""],
+        ["test", "", "", "test/one.avi", "unmatched", "duplicate", "", "", "", "", ""],
+        ["", "", "", "bad.tar", "unmatched", "unreadable", "", "", "", "", ""],
     ]  # fmt: skip
 
 
@@ -52,7 +68,13 @@ def test_totals_count_by_split_and_reason():
             "unmatched": 0,
             "reasons": {"truncated": 1, "missing": 1, "unreadable name": 1},
         },
-        "test": {"stored": 0, "failed": 0, "unmatched": 1, "reasons": {}},
+        "test": {
+            "stored": 0,
+            "failed": 0,
+            "unmatched": 2,
+            "reasons": {"duplicate": 1},
+        },
+        "": {"stored": 0, "failed": 0, "unmatched": 1, "reasons": {"unreadable": 1}},
     }
 
 
@@ -60,5 +82,6 @@ def test_summary_is_a_line_a_split():
     assert report.summary(ROWS).splitlines() == [
         "train: 2 stored, 2 failed, 0 unmatched "
         "(1 truncated, 1 missing, 1 unreadable name)",
-        "test: 0 stored, 0 failed, 1 unmatched",
+        "test: 0 stored, 0 failed, 2 unmatched (1 duplicate)",
+        "no split: 0 stored, 0 failed, 1 unmatched (1 unreadable)",
     ]

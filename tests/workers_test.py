@@ -89,7 +89,8 @@ def test_a_crash_or_a_hang_costs_one_video(
 ):
     monkeypatch.setattr(workers, "_DEADLINE", 3.0)
     to_encode = find(tmp_path, 8)
-    bad = dataclasses.replace(to_encode[2], path=path_type(to_encode[2].path))
+    file = dataclasses.replace(to_encode[2].file, root=path_type(tmp_path))
+    bad = dataclasses.replace(to_encode[2], file=file)
     to_encode[2] = bad
     outcomes = {
         video.annotation.video_id: getattr(result, "reason", "stored")
@@ -118,9 +119,9 @@ def test_a_video_that_breaks_every_pool_costs_one_video(tmp_path, monkeypatch):
     poison = to_encode[2]
     schedule = workers._schedule
 
-    def schedule_and_break(pool, video, settings):
-        if video != poison:
-            return schedule(pool, video, settings)
+    def schedule_and_break(pool, source, settings):
+        if source != poison.file.path:
+            return schedule(pool, source, settings)
         future = concurrent.futures.Future()
         future.set_exception(BrokenProcessPool("All workers expired"))
         return future
