@@ -26,6 +26,7 @@ setuptools.setup(
     package_data={"kinetics_clips": ["labels/*.txt", "py.typed"]},
     install_requires=[
         "importlib_resources",  # TFDS needs it to prepare a dataset, undeclared
+        "filelock>=3.12",
         "loky>=3.4",
         "numpy>=2.0",
         "opencv-python-headless>=4.12",

@@ -4,19 +4,22 @@ import contextlib
 import dataclasses
 import datetime
 import logging
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from kinetics_clips import annotations, report, videos
-from kinetics_clips.videos import Video
+from kinetics_clips import annotations, build_dirs, report, resume, videos
+from kinetics_clips.videos import RELEASES, Found, Video
+
+if TYPE_CHECKING:  # readers import this module too, and need no video codec
+    from kinetics_clips.frames import EncodedVideo, VideoError
 
 _log = logging.getLogger(__name__)
-
-RELEASES = ("k400", videos.FOLDER)
 
 _DESCRIPTION = """\
 Kinetics is a collection of about 300,000 ten-second YouTube videos of human actions,
@@ -63,16 +66,19 @@ class KineticsClipsConfig(tfds.core.BuilderConfig):
     """What changes the bytes on disk, and nothing else.
 
     TFDS knows a dataset by its name alone, so the name is a function of the values:
-    the defaults are `k400` and `folder`, and every other value adds its suffix, as in
-    `k400_128px_q95_1000videos`. Give a name of your own (letters, digits, `_`, `-`,
-    `.`) to keep several folder datasets apart.
+    the defaults are `k400`, `k600`, `k700`, `k700_2020` and `folder`, and every other
+    value adds its suffix, as in `k400_128px_q95_10fps_1000videos`. Give a name of your
+    own (letters, digits, `_`, `-`, `.`) to keep several folder datasets apart.
 
     Attributes:
       name: Computed from the other values when empty.
-      release: `k400`, or `folder` for a tree of class folders.
+      release: `k400`, `k600`, `k700`, `k700_2020`, or `folder` for a tree of class
+        folders.
       short_side: Pixels that the shorter side of a frame is scaled down to, its aspect
         kept; None = as it is. 256 is what most published training recipes read.
       jpeg_quality: In [1, 100]. 85 is about 14 KB a 340x256 frame.
+      fps: Stored frames a second, at most 1000, each the nearest in time to its place;
+        None = every frame as it is.
       max_videos: Videos of each split, the first in the order of a hash of their id
         among those that have a file; None = all.
 
@@ -84,12 +90,21 @@ class KineticsClipsConfig(tfds.core.BuilderConfig):
     release: str = "folder"
     short_side: int | None = 256
     jpeg_quality: int = 85
+    fps: float | None = None
     max_videos: int | None = None
 
     def __post_init__(self) -> None:
         _require(
             "release", self.release, self.release in RELEASES, " or ".join(RELEASES)
         )
+        number = isinstance(self.fps, int | float) and not isinstance(self.fps, bool)
+        _require(
+            "fps",
+            self.fps,
+            self.fps is None or (number and 0 < self.fps <= 1000),
+            "a number in (0, 1000] or None",
+        )
+        self.fps = self.fps and float(self.fps)
         _require_whole("short_side", self.short_side, 16, 1 << 16, optional=True)
         _require_whole("jpeg_quality", self.jpeg_quality, 1, 100)
         _require_whole("max_videos", self.max_videos, 1, 1 << 31, optional=True)
@@ -108,6 +123,7 @@ class KineticsClipsConfig(tfds.core.BuilderConfig):
             "release": self.release,
             "short_side": self.short_side,
             "jpeg_quality": self.jpeg_quality,
+            "fps": self.fps,
             "max_videos": self.max_videos,
         }
 
@@ -117,6 +133,8 @@ class KineticsClipsConfig(tfds.core.BuilderConfig):
             parts.append(f"{self.short_side}px" if self.short_side else "fullsize")
         if self.jpeg_quality != 85:
             parts.append(f"q{self.jpeg_quality}")
+        if self.fps:
+            parts.append(f"{self.fps!r}fps".replace(".0fps", "fps"))
         if self.max_videos:
             parts.append(f"{self.max_videos}videos")
         return "_".join(parts)
@@ -126,7 +144,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     """Stores the frames of Kinetics videos, or of any videos in class folders.
 
     Besides TFDS's own arguments it takes `num_workers`, the number of processes that
-    decode (default: the cores that this process may use).
+    decode (default: the cores that this process may use), and `resume_dir`, a directory
+    of its own in which the frames of finished videos are kept until the build is
+    complete, so that it goes on there when it was interrupted (default: none).
 
     The finished dataset directory holds `build_report.csv`, a row for every annotated
     video and every video file found, but for those that `max_videos` leaves out, and
@@ -136,40 +156,176 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "Initial release."}  # noqa: RUF012 (TFDS's convention)
     BUILDER_CONFIGS = [  # noqa: RUF012
-        KineticsClipsConfig(
-            release="k400",
-            description="Kinetics-400: annotations/*.csv and videos below train/, "
-            "val/ and test/.",
+        *(
+            KineticsClipsConfig(
+                release=release,
+                description=f"Kinetics-{release[1:].replace('_', '-')}: the release's "
+                "CSVs, or class folders, and its videos.",
+            )
+            for release in RELEASES
+            if release != videos.FOLDER
         ),
         KineticsClipsConfig(
-            release="folder",
+            release=videos.FOLDER,
             description="Any videos as <split>/<class>/<video>.",
         ),
     ]
-    MANUAL_DOWNLOAD_INSTRUCTIONS = """\
+    MANUAL_DOWNLOAD_INSTRUCTIONS = f"""\
 `manual_dir` must hold the videos; pass it as `--manual_dir` to `tfds build`, or as
 `tfds.download.DownloadConfig(manual_dir=...)` in Python.
 
-`kinetics_clips/k400`: the files that https://github.com/cvdfoundation/kinetics-dataset
-explains how to download:
-  annotations/train.csv  val.csv  test.csv
-  train/  val/  test/     videos <youtube_id>_<start>_<end>.mp4, anywhere below
+`kinetics_clips/k400`, `k600`, `k700`, `k700_2020`: what is downloaded as explained at
+https://github.com/cvdfoundation/kinetics-dataset
+{videos.layout("k400")}
 
 `kinetics_clips/folder`: any videos, in class folders:
-  train/<class>/<video>.mp4  val/<class>/<video>.mp4  test/<class>/<video>.mp4
-
-A split exists when its folder does.
+{videos.layout(videos.FOLDER)}
 """
 
-    def __init__(self, *, num_workers: int | None = None, config=None, **kwargs):
+    def __init__(
+        self,
+        *,
+        num_workers: int | None = None,
+        resume_dir: str | os.PathLike | None = None,
+        config=None,
+        **kwargs,
+    ):
         _require_whole("num_workers", num_workers, 1, 4096, optional=True)
         self._num_workers = num_workers
+        self._resume_dir = resume_dir and Path(resume_dir).absolute()
+        self._store: resume.Store | None = None
+        self._scanned: tuple[Path, Found] | None = None
         super().__init__(config=_built_in(config), **kwargs)
+
+    @property
+    def num_workers(self) -> int:
+        """Processes that decode."""
+        from kinetics_clips import workers
+
+        return self._num_workers or workers.num_cores()
+
+    def scan(self, manual_dir: str | os.PathLike) -> Found:
+        """Finds the videos of `manual_dir`; the next build from there uses the result.
+
+        Logs what dead builds of this dataset have left on the disk.
+
+        Raises:
+          ValueError: If an annotation file cannot be understood, or a class folder's
+            name cannot be kept.
+          OSError: If a folder cannot be read.
+        """
+        build_dirs.name_left_overs(Path(self.data_path))
+        root = Path(manual_dir).absolute()
+        self._scanned = root, videos.find(root, self.builder_config.release)
+        return self._scanned[1]
+
+    def select(self, split: videos.Split) -> list[Video]:
+        """Returns the videos of a split that a build decodes, in their order."""
+        good = [video for video in split.videos if video.problem is None]
+        return good[: self.builder_config.max_videos]
+
+    def encode(
+        self, to_encode: Sequence[Video], num_workers: int | None = None
+    ) -> Iterator[tuple[Video, "EncodedVideo | VideoError"]]:
+        """Yields each video with its frames, or with the error that says why not.
+
+        What `resume_dir` keeps comes first; all else is kept there when it is done.
+
+        Args:
+          to_encode: Videos that have a file and no problem.
+          num_workers: Processes; the builder's own number when None.
+
+        Raises:
+          ValueError: If `resume_dir` is of a build with other settings.
+          OSError: If a video cannot be kept.
+        """
+        from kinetics_clips import frames, workers
+
+        config = self.builder_config
+        settings = frames.EncodeSettings(
+            short_side=config.short_side,
+            jpeg_quality=config.jpeg_quality,
+            fps=config.fps,
+        )
+        if self._resume_dir and self._store is None:
+            self._store = resume.Store(
+                self._resume_dir,
+                {
+                    **dataclasses.asdict(settings),
+                    "data_version": str(self.VERSION),
+                    "opencv": frames.cv2.__version__,
+                },
+            )
+        waiting = to_encode
+        if self._store:
+            waiting = []
+            for video in to_encode:
+                encoded = self._store.get(video)
+                if encoded is None:
+                    waiting.append(video)
+                else:
+                    yield video, encoded
+        with contextlib.closing(
+            workers.encode_all(waiting, settings, num_workers or self.num_workers)
+        ) as results:
+            for video, result in results:
+                if self._store and not isinstance(result, Exception):
+                    self._store.put(video, result)
+                yield video, result
+
+    def num_bytes_kept(self) -> int:
+        """Returns the bytes that `resume_dir` keeps of an interrupted build."""
+        return self._store.num_bytes() if self._store else 0
+
+    def download_and_prepare(self, *, download_config=None, **kwargs) -> None:
+        """Builds the dataset, unless it exists.
+
+        An overwriting `download_mode` builds beside the existing dataset and takes its
+        place at the end.
+
+        Raises:
+          ValueError: If a dataset of that name was built with other values, or
+            `resume_dir` is of a build with other settings.
+          OSError: If something cannot be read or written.
+        """
+        final = Path(self.data_path)
+        if build_dirs.finish_swap(final):
+            self.info.read_from_directory(final)
+        mode = download_config and download_config.download_mode
+        if mode and mode.overwrite_dataset and final.exists():
+            with tfds.core.utils.temporary_assignment(
+                self, "_data_dir", str(build_dirs.beside(final))
+            ):
+                super().download_and_prepare(download_config=download_config, **kwargs)
+            build_dirs.swap(final)
+            self.info.update_data_dir(self.data_dir)
+        else:
+            self._check_what_exists()
+            super().download_and_prepare(download_config=download_config, **kwargs)
+        if self._store:  # not before all is in its place
+            self._store.remove()
+            self._store = None
+
+    def _check_what_exists(self) -> None:
+        if not self.data_path.exists():
+            return
+        if not any(self.data_path.iterdir()):
+            self.data_path.rmdir()  # TFDS would take it for a dataset
+            return
+        built = self.info.metadata and self.info.metadata.get("config")
+        values = self.builder_config.values
+        if built and built != values:
+            raise ValueError(
+                f"`name` must be one under which nothing else is stored, got "
+                f"{self.builder_config.name!r}: asked for {values}, but "
+                f"{self.data_path} was built with {built}. Give another name, or "
+                "leave it empty."
+            )
 
     def _info(self) -> tfds.core.DatasetInfo:
         release = self.builder_config.release
         # The classes of a tree of folders are known when the tree has been seen.
-        names = None if release == videos.FOLDER else annotations.class_names(release)
+        labels = None if release == videos.FOLDER else annotations.labels_of(release)
         return self.dataset_info_from_configs(
             description=_DESCRIPTION,
             homepage="https://github.com/cvdfoundation/kinetics-dataset",
@@ -183,7 +339,7 @@ A split exists when its folder does.
                         doc="Frames in display order.",
                     ),
                     "label": tfds.features.ClassLabel(
-                        names=names,
+                        names=labels and labels.names,
                         doc="-1 where the release publishes no label.",
                     ),
                     "video_id": tfds.features.Text(
@@ -211,9 +367,12 @@ A split exists when its folder does.
     def _download_and_prepare(self, dl_manager, download_config) -> None:
         """Runs TFDS's own method; ends the workers; keeps the report with the data."""
         self._rows: list[report.Row] = []
-        with contextlib.ExitStack() as self._open_generators:
+        with (
+            build_dirs.in_work(self.data_path),
+            contextlib.ExitStack() as self._open_generators,
+        ):
             super()._download_and_prepare(dl_manager, download_config)
-        order = list(annotations.SPLITS)
+        order = [*annotations.SPLITS, videos.NO_SPLIT]
         self._rows.sort(key=lambda r: (order.index(r.split), r.filename, r.video_id))
         report.write(self.data_path / report.FILENAME, self._rows)
         _log.info("%s", report.summary(self._rows))
@@ -221,21 +380,30 @@ A split exists when its folder does.
         self.info.metadata["config"] = self.builder_config.values
         self.info.metadata["manual_dir"] = str(_root(dl_manager))
         self.info.metadata["built"] = _now()
+        if self._store:
+            self._store.finish(self.info.metadata["built"])
 
     def _split_generators(self, dl_manager):
         root = _root(dl_manager)
-        found = videos.find(root, self.builder_config.release)
+        if not self._scanned or self._scanned[0] != root:
+            self.scan(root)
+        (_, found), self._scanned = self._scanned, None
+        videos.require_videos(found, root, self.builder_config.release)
+        self._rows += report.unmatched(found)
         # Made anew: names that an overwritten or a failed build left cannot be reset.
         label = self.info.features["label"]
         label.__init__(names=found.class_names, doc=label.doc)
         generators = {}
         for split in found.splits:
-            self._rows += [report.unmatched(split.name, f) for f in split.unmatched]
-            to_encode = self._select(split)
+            for video in split.videos:
+                if video.problem is not None:
+                    self._fail(video, *video.problem)
+            to_encode = self.select(split)
             if not self._any_stored(to_encode):
                 # TFDS would end the build of all splits on an empty one.
                 _log.warning("%s: left out: no video can be stored", split.name)
                 continue
+            _log.info("%s: %d videos are taken", split.name, len(to_encode))
             generator = self._generate_examples(split.name, to_encode)
             self._open_generators.enter_context(contextlib.closing(generator))
             generators[split.name] = generator
@@ -246,21 +414,10 @@ A split exists when its folder does.
             )
         return generators
 
-    def _select(self, split: videos.Split) -> list[Video]:
-        """Returns the videos to encode; reports those known to be bad."""
-        for video in split.videos:
-            if video.problem is not None:
-                self._fail(video, *video.problem)
-        good = [video for video in split.videos if video.problem is None]
-        limit = self.builder_config.max_videos
-        if limit is not None and limit < len(good):
-            _log.info("%s: %d of %d videos are taken", split.name, limit, len(good))
-        return good[:limit]
-
     def _any_stored(self, to_encode: list[Video]) -> bool:
         """Encodes videos until one succeeds; reports them all where none does."""
         failures = []
-        with contextlib.closing(self._encode(to_encode, num_workers=1)) as results:
+        with contextlib.closing(self.encode(to_encode, num_workers=1)) as results:
             for video, result in results:
                 if not isinstance(result, Exception):
                     return True
@@ -274,7 +431,7 @@ A split exists when its folder does.
     ) -> Iterator[tuple[str, dict]]:
         num_failed = 0
         with (
-            contextlib.closing(self._encode(to_encode, self._num_workers)) as results,
+            contextlib.closing(self.encode(to_encode)) as results,
             tfds.core.utils.tqdm(
                 total=len(to_encode), desc=split, unit=" videos", mininterval=1.0
             ) as progress,
@@ -289,22 +446,12 @@ A split exists when its folder does.
                 progress.update()
                 progress.set_postfix(failed=num_failed, refresh=False)
 
-    def _encode(self, to_encode: list[Video], num_workers: int | None) -> Iterator:
-        # Readers import this module too, and need no video codec.
-        from kinetics_clips import frames, workers
-
-        settings = frames.EncodeSettings(
-            short_side=self.builder_config.short_side,
-            jpeg_quality=self.builder_config.jpeg_quality,
-        )
-        return workers.encode_all(to_encode, settings, num_workers)
-
     def _fail(self, video: Video, reason: str, detail: str) -> None:
         """Reports a video that is not stored, and logs it by name."""
         self._rows.append(report.failed(video, reason))
         # `videos.find` has summed up the missing ones, of which there may be thousands.
         _log.log(
-            logging.DEBUG if video.path is None else logging.WARNING,
+            logging.DEBUG if video.file is None else logging.WARNING,
             "%s: %s: %s (%s)",
             video.annotation.split,
             video.filename or video.annotation.video_id,

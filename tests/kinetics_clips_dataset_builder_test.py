@@ -1,7 +1,11 @@
+import contextlib
 import logging
 import os
 import shutil
+import tarfile
+from pathlib import Path
 
+import filelock
 import numpy as np
 import psutil
 import pytest
@@ -17,7 +21,7 @@ from conftest import (
 )
 
 import kinetics_clips
-from kinetics_clips import synthetic
+from kinetics_clips import synthetic, workers
 from kinetics_clips.kinetics_clips_dataset_builder import Builder, KineticsClipsConfig
 
 
@@ -26,7 +30,7 @@ class KineticsClipsTest(tfds.testing.DatasetBuilderTestCase):
 
     DATASET_CLASS = Builder
     EXAMPLE_DIR = str(DUMMY_DATA)
-    BUILDER_CONFIG_NAMES_TO_TEST = ("k400", "folder")
+    BUILDER_CONFIG_NAMES_TO_TEST = ("k400", "k700_2020", "folder")
     SPLITS = {"train": 3, "validation": 1, "test": 1}  # noqa: RUF012
 
 
@@ -52,6 +56,18 @@ def statuses(builder) -> dict[str, tuple[str, str]]:
             },
             "k400_128px_q95_10videos",
         ),
+        ({"release": "k700_2020", "fps": 10}, "k700_2020_10fps"),
+        ({"fps": 29.97}, "folder_29.97fps"),
+        (
+            {
+                "release": "k400",
+                "short_side": 128,
+                "jpeg_quality": 95,
+                "fps": 10.0,
+                "max_videos": 1000,
+            },
+            "k400_128px_q95_10fps_1000videos",
+        ),
         ({"name": "my_lab"}, "my_lab"),
     ],
 )
@@ -62,7 +78,10 @@ def test_config_name_is_a_function_of_its_values(values, name):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"release": "k999"}, "`release` must be k400 or folder, got 'k999'"),
+        ({"release": "k999"}, "`release` must be k400 or .* or folder, got 'k999'"),
+        ({"fps": 0}, r"`fps` must be a number in \(0, 1000\] or None, got 0"),
+        ({"fps": float("nan")}, "`fps` must be .*, got nan"),
+        ({"fps": "10"}, "`fps` must be .*, got '10'"),
         ({"short_side": 0}, r"`short_side` must be a whole number in \[16, 65536\] or"),
         ({"jpeg_quality": 101}, r"`jpeg_quality` must be .* in \[1, 100\], got 101"),
         ({"jpeg_quality": None}, r"`jpeg_quality` must be .*, got None"),
@@ -250,7 +269,8 @@ def test_a_builder_can_build_again_with_other_classes(tmp_path):
         manual_dir=tmp_path / "videos",
         download_mode=tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS,
     )
-    with pytest.raises(ValueError, match=r"val must hold at least one annotated video"):
+    (tmp_path / "videos/val/stray.mp4").write_bytes(b"x")
+    with pytest.raises(ValueError, match=r"one annotated video of validation, got 0"):
         builder.download_and_prepare(download_config=config)
     write_tree(tmp_path / "videos", "val", {"a/two": 2})
     for names in (["a", "b"], ["a", "b", "c"]):
@@ -336,3 +356,228 @@ def test_two_builds_store_the_same_records(tmp_path, builder, data_dir):
         )
         for one, other in pairs:
             np.testing.assert_equal(one, other)
+
+
+def ids_of(builder, split="train") -> set[str]:
+    options = {"decoders": {"video": kinetics_clips.EncodedFrames()}}
+    return {
+        example["video_id"].decode()
+        for example in tfds.as_numpy(builder.as_dataset(split=split, **options))
+    }
+
+
+def records_of(builder, split="train") -> list[dict]:
+    options = {"decoders": {"video": kinetics_clips.EncodedFrames()}}
+    return list(tfds.as_numpy(builder.as_dataset(split=split, **options)))
+
+
+@pytest.mark.parametrize(
+    ("release", "num_classes", "label"),
+    [("k600", 600, "zumba"), ("k700", 700, "zumba"), ("k700_2020", 700, "zumba")],
+)
+def test_later_releases_have_their_own_label_ids(tmp_path, release, num_classes, label):
+    builder = build(DUMMY_DATA, tmp_path, config=release)
+    feature = builder.info.features["label"]
+    assert feature.num_classes == num_classes
+    labels = {e["video_id"].decode(): int(e["label"]) for e in records_of(builder)}
+    assert labels["-AAAAAAAAA2_000123_000133"] == feature.names.index(label)
+    assert builder.info.full_name == f"kinetics_clips/{release}/1.0.0"
+
+
+def test_fps_reaches_the_frames(tmp_path):
+    write_tree(tmp_path / "videos", "train", {"a/one": 30})
+    config = KineticsClipsConfig(fps=10)
+    builder = build(tmp_path / "videos", tmp_path, config=config)
+    (example,) = tfds.as_numpy(builder.as_dataset(split="train"))
+    assert [synthetic.read_number(f) for f in example["video"]] == list(range(0, 30, 3))
+    assert (example["num_frames"], example["fps"]) == (10, 10)
+    assert builder.info.full_name == "kinetics_clips/folder_10fps/1.0.0"
+
+
+def test_archives_give_the_same_records_as_loose_files(tmp_path, builder):
+    source = Path(builder.info.metadata["manual_dir"])
+    packed = tmp_path / "packed"
+    (packed / "train").mkdir(parents=True)
+    with tarfile.open(packed / "train/part_0.tar.gz", "w:gz") as tar:
+        tar.add(source / "train/red", "red")
+    with tarfile.open(packed / "train/blue.tar", "w") as tar:
+        for path in (source / "train/blue").iterdir():
+            tar.add(path, path.name)
+    with tarfile.open(packed / "val.tgz", "w:gz") as tar:
+        tar.add(source / "validation", ".")
+    before = {path: path.stat().st_mtime_ns for path in packed.rglob("*")}
+    again = build(packed, tmp_path / "data")
+    for split in ("train", "validation"):
+        for one, other in zip(
+            records_of(builder, split), records_of(again, split), strict=True
+        ):
+            del one["filename"]
+            assert ".t" in other.pop("filename").decode()
+            np.testing.assert_equal(one, other)
+    # Nothing is extracted.
+    assert {path: path.stat().st_mtime_ns for path in packed.rglob("*")} == before
+    assert not list((tmp_path / "data").rglob("*.mp4"))
+
+
+def test_a_damaged_archive_costs_what_lies_behind_the_damage(tmp_path, caplog):
+    write_tree(tmp_path / "loose", "train", {f"a/{i}": 20 for i in range(6)})
+    root = tmp_path / "packed"
+    (root / "train").mkdir(parents=True)
+    path = root / "train/a.tar"
+    with tarfile.open(path, "w") as tar:
+        for i in range(6):
+            tar.add(tmp_path / f"loose/train/a/{i}.mp4", f"a/{i}.mp4")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    builder = build(root, tmp_path / "data")
+    stored = ids_of(builder)
+    assert 0 < len(stored) < 6
+    assert "1 archives could not be read to their end: train/a.tar" in caplog.text
+    assert statuses(builder)["train/a.tar"] == ("unmatched", "unreadable")
+
+
+def test_duplicates_are_resolved_before_the_work_starts(tmp_path, caplog):
+    write_tree(tmp_path / "videos", "train", {"a/one": 5, "a/two": 6})
+    source = tmp_path / "videos/train/a"
+    shutil.copy(source / "one.mp4", source / "one.avi")
+    builder = build(tmp_path / "videos", tmp_path / "data")
+    assert ids_of(builder) == {"a/one", "a/two"}
+    assert statuses(builder)["train/a/one.mp4"] == ("unmatched", "duplicate")
+    assert "another file of the same video is used: train/a/one.mp4" in caplog.text
+
+
+def test_other_values_under_a_name_are_an_error_that_shows_both(tmp_path):
+    write_tree(tmp_path / "videos", "train", {"a/one": 2})
+    config = KineticsClipsConfig(name="my_lab")
+    build(tmp_path / "videos", tmp_path, config=config)
+    build(tmp_path / "videos", tmp_path, config=config)  # the same values: used again
+    with pytest.raises(
+        ValueError,
+        match=r"`name` must be one .* got 'my_lab': asked for .*'jpeg_quality': 60"
+        r".*/my_lab/1\.0\.0 was built with .*'jpeg_quality': 85",
+    ):
+        build(
+            tmp_path / "videos",
+            tmp_path,
+            config=KineticsClipsConfig(name="my_lab", jpeg_quality=60),
+        )
+
+
+OVERWRITE = tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS
+
+
+def overwrite(builder, manual_dir):
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(
+            manual_dir=manual_dir, download_mode=OVERWRITE
+        )
+    )
+
+
+def test_overwriting_takes_the_place_at_the_end(tmp_path, monkeypatch):
+    write_tree(tmp_path / "videos", "train", {"a/one": 2})
+    builder = build(tmp_path / "videos", tmp_path / "data")
+    (tmp_path / "videos/train/a/one.mp4").unlink()
+    write_tree(tmp_path / "videos", "train", {"b/two": 3})
+    encode = Builder.encode
+    seen = []
+
+    def encode_and_look(*args, **kwargs):
+        old = tfds.builder("kinetics_clips/folder", data_dir=tmp_path / "data")
+        seen.append(ids_of(old))
+        yield from encode(*args, **kwargs)
+
+    monkeypatch.setattr(Builder, "encode", encode_and_look)
+    again = Builder(config="folder", data_dir=tmp_path / "data")
+    overwrite(again, tmp_path / "videos")
+    assert seen and all(ids == {"a/one"} for ids in seen)
+    for each in (again, tfds.builder_from_directory(builder.data_dir)):
+        assert ids_of(each) == {"b/two"}
+        assert each.info.features["label"].names == ["a", "b"]
+    assert os.listdir(again.data_path.parent) == ["1.0.0"]
+
+
+def test_overwriting_that_fails_leaves_the_old_dataset(tmp_path, monkeypatch):
+    write_tree(tmp_path / "videos", "train", {"a/one": 2})
+    builder = build(tmp_path / "videos", tmp_path / "data")
+
+    def break_down(*args, **kwargs):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(Builder, "encode", break_down)
+    again = Builder(config="folder", data_dir=tmp_path / "data")
+    with pytest.raises(OSError, match="the disk is full"):
+        overwrite(again, tmp_path / "videos")
+    assert ids_of(tfds.builder_from_directory(builder.data_dir)) == {"a/one"}
+    assert os.listdir(builder.data_path.parent) == ["1.0.0"]
+
+
+def test_a_swap_that_was_killed_is_finished(tmp_path):
+    write_tree(tmp_path / "videos", "train", {"a/one": 2})
+    builder = build(tmp_path / "videos", tmp_path / "data")
+    config = Path(builder.data_path).parent
+    (config / "1.0.0").rename(config / "incomplete.new_1.0.0")
+    (config / "incomplete.replaced_1.0.0").mkdir()
+    again = build(tmp_path / "nowhere", tmp_path / "data")
+    assert ids_of(again) == {"a/one"}
+    assert again.info.metadata == builder.info.metadata
+
+
+def test_left_overs_of_dead_builds_are_named(tmp_path, caplog):
+    write_tree(tmp_path / "videos", "train", {"a/one": 2})
+    config = tmp_path / "a dir/kinetics_clips/folder"
+    for name in ("incomplete.DEAD00_1.0.0", "incomplete.ALIVE0_1.0.0"):
+        (config / name).mkdir(parents=True)
+        (config / name / "bucket.tmp").write_bytes(b"x" * 2048)
+    caplog.set_level(logging.INFO)
+    with filelock.FileLock(config / "incomplete.ALIVE0_1.0.0/.building"):
+        build(tmp_path / "videos", tmp_path / "a dir")
+    dead = config / "incomplete.DEAD00_1.0.0"
+    assert f"Remove its 2.00 KiB: rm -r '{dead}'" in caplog.text
+    assert f"{config / 'incomplete.ALIVE0_1.0.0'}: another build is" in caplog.text
+    assert caplog.text.count("left over from a build that died") == 1
+    assert dead.exists()  # only named
+    assert not (config / "1.0.0/.building").exists()
+
+
+def test_a_build_goes_on_with_what_was_kept(tmp_path, monkeypatch):
+    write_tree(tmp_path / "videos", "train", {f"a/{i}": 5 for i in range(8)})
+    whole = build(tmp_path / "videos", tmp_path / "whole")
+    options = {"data_dir": tmp_path / "data", "resume_dir": tmp_path / "kept"}
+    builder = Builder(config="folder", **options)
+    to_encode = builder.select(builder.scan(tmp_path / "videos").splits[0])
+    with contextlib.closing(builder.encode(to_encode, num_workers=1)) as results:
+        done = [next(results)[0].annotation.video_id for _ in range(4)]
+    builder._store.close()
+
+    decoded = []
+    encode_all = workers.encode_all
+
+    def encode_and_note(videos, *args):
+        for video, result in encode_all(videos, *args):
+            decoded.append(video.annotation.video_id)
+            yield video, result
+
+    monkeypatch.setattr(workers, "encode_all", encode_and_note)
+    again = Builder(config="folder", **options)
+    again.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(manual_dir=tmp_path / "videos")
+    )
+    assert sorted([*done, *decoded]) == sorted(ids_of(whole))
+    for one, other in zip(records_of(whole), records_of(again), strict=True):
+        np.testing.assert_equal(one, other)
+    assert read_report(whole) == read_report(again)
+    assert not (tmp_path / "kept").exists()
+
+
+def test_kept_frames_of_other_settings_are_refused(tmp_path):
+    write_tree(tmp_path / "videos", "train", {"a/one": 5})
+    options = {"data_dir": tmp_path / "data", "resume_dir": tmp_path / "kept"}
+    one = Builder(config="folder", **options)
+    list(one.encode(one.select(one.scan(tmp_path / "videos").splits[0])))
+    one._store.close()
+    with pytest.raises(ValueError, match=r"kept keeps videos of an interrupted build"):
+        build(
+            tmp_path / "videos",
+            config=KineticsClipsConfig(jpeg_quality=60),
+            **options,
+        )

@@ -1,0 +1,77 @@
+"""Directories of builds: in work, left over, waiting for another one's place."""
+
+import contextlib
+import logging
+import os
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+import tensorflow_datasets as tfds
+
+_log = logging.getLogger(__name__)
+
+# Held by a build for as long as it runs: a directory in which it is free is left over.
+_LOCK = ".building"
+
+# TFDS builds in `incomplete.<random>_<version>`, beside the dataset's final place.
+_INCOMPLETE = "incomplete."
+
+
+@contextlib.contextmanager
+def in_work(directory: str | os.PathLike) -> Iterator[None]:
+    """Marks a directory as that of a running build, in any way that it may end."""
+    path = Path(directory) / _LOCK
+    with filelock.FileLock(path):
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def name_left_overs(dataset_dir: Path) -> None:
+    """Logs what dead builds have left beside a dataset, and how to remove it.
+
+    Args:
+      dataset_dir: The dataset's directory, whether it exists or not.
+    """
+    for path in sorted(dataset_dir.parent.glob(f"{_INCOMPLETE}*")):
+        if path == dataset_dir or not path.is_dir():
+            continue
+        try:
+            with filelock.FileLock(path / _LOCK, blocking=False):
+                num_bytes = sum(file.stat().st_size for file in path.iterdir())
+        except filelock.Timeout:
+            _log.info("%s: another build is running", path)
+            continue
+        _log.warning(
+            "%s is left over from a build that died. Remove its %s: rm -r %s",
+            path,
+            tfds.core.units.Size(num_bytes),
+            shlex.quote(str(path)),
+        )
+
+
+def beside(dataset_dir: Path) -> Path:
+    """Returns where a new dataset waits, complete, to take the place of an old one."""
+    return dataset_dir.with_name(f"{_INCOMPLETE}new_{dataset_dir.name}")
+
+
+def swap(dataset_dir: Path) -> None:
+    """Puts the new dataset that waits into the old one's place, and removes that."""
+    replaced = dataset_dir.with_name(f"{_INCOMPLETE}replaced_{dataset_dir.name}")
+    if replaced.exists():
+        shutil.rmtree(replaced)
+    dataset_dir.rename(replaced)
+    beside(dataset_dir).rename(dataset_dir)
+    shutil.rmtree(replaced)
+
+
+def finish_swap(dataset_dir: Path) -> bool:
+    """Ends a swap that was killed half-way; returns whether there was one."""
+    if dataset_dir.exists() or not beside(dataset_dir).exists():
+        return False
+    beside(dataset_dir).rename(dataset_dir)
+    return True
