@@ -1,15 +1,19 @@
+import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 import cv2
+import numpy as np
 import psutil
 import pytest
-from conftest import write_tree
+import tensorflow_datasets as tfds
+from conftest import build, read_report, write_tree
 
 import kinetics_clips
-from kinetics_clips import cli
+from kinetics_clips import cli, resume, synthetic
 
 
 @pytest.fixture
@@ -58,7 +62,7 @@ def test_build_stops_at_what_is_there(tmp_path, videos, capsys):
     wrong = ["--manual-dir", videos / "train", *options[2:], "--overwrite"]
     code, _, err = run("build", "folder", *wrong, capsys=capsys)
     assert code == 1
-    assert "must have a folder for at least one split" in err
+    assert "must hold at least one annotated video of any split" in err
     assert report.stat().st_ino == before
 
     write_tree(videos, "train", {"c/three": 5})
@@ -78,7 +82,8 @@ def test_build_takes_frames_as_they_are(tmp_path, videos, capsys):
     [
         (["--manual-dir", "{tmp}/nowhere"], "must be a directory with videos, got"),
         (["--manual-dir", "{tmp}/empty"], "must be a directory with videos, got"),
-        (["--manual-dir", "{tmp}"], "must have a folder for at least one split, got"),
+        (["--manual-dir", "{tmp}"], "at least one annotated video of any split, got 0"),
+        (["--manual-dir", "{tmp}", "--fps", "0"], "`fps` must be a number in (0, 1000"),
         (["--manual-dir", "{tmp}", "--jpeg-quality", "0"], "`jpeg_quality` must be"),
         (["--manual-dir", "{tmp}", "--workers", "0"], "`num_workers` must be"),
     ],
@@ -122,31 +127,270 @@ def test_demo_leaves_another_dataset_alone(tmp_path, videos, capsys):
     assert "must not hold another kinetics_clips/folder" in err
 
 
-def test_ctrl_c_ends_the_command_and_its_workers(tmp_path):
-    write_tree(tmp_path / "videos", "train", {"a/one": 4})
-    source = (tmp_path / "videos/train/a/one.mp4").read_bytes()
-    for i in range(3000):
-        (tmp_path / f"videos/train/a/{i}.mp4").write_bytes(source)
-    command = [sys.executable, "-m", "kinetics_clips", "build", "folder"]
-    command += ["--manual-dir", tmp_path / "videos", "--data-dir", tmp_path / "data"]
-    command += ["--workers", "2"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
+def command(*args) -> list:
+    return [sys.executable, "-m", "kinetics_clips", *args]
+
+
+def write_many(root, count, num_frames=4):
+    """Writes copies of one video."""
+    write_tree(root, "train", {"a/one": num_frames})
+    source = (root / "train/a/one.mp4").read_bytes()
+    for i in range(count - 1):
+        (root / f"train/a/{i}.mp4").write_bytes(source)
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_build_and_its_workers(tmp_path, signal_number):
+    write_many(tmp_path / "videos", 3000)
+    process = subprocess.Popen(
+        command(
+            *("build", "folder", "--manual-dir", tmp_path / "videos"),
+            *("--data-dir", tmp_path / "data", "--workers", "2"),
+        ),
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    kept = tmp_path / "data/downloads/kinetics_clips/folder"
     try:
-        busy = psutil.Process(process.pid)
         end = time.monotonic() + 60
-        # The pool's workers beside the helper process that loky keeps.
-        while len(children := busy.children(recursive=True)) < 3:
+        while len(list(kept.glob("*/*.npz"))) < 40:
             assert process.poll() is None and time.monotonic() < end
             time.sleep(0.05)
-        time.sleep(0.5)
-        # As a terminal does: to the whole group.
-        psutil.os.killpg(process.pid, signal.SIGINT)
+        children = psutil.Process(process.pid).children(recursive=True)
+        if signal_number == signal.SIGINT:  # as a terminal does: to the whole group
+            psutil.os.killpg(process.pid, signal_number)
+        else:
+            process.send_signal(signal_number)
         _, err = process.communicate(timeout=15)
     finally:
         process.kill()
     assert process.returncode == 130
-    assert b"kinetics-clips: stopped" in err
+    assert b"kinetics-clips: stopped; the same command goes on from here" in err
     assert b"Traceback" not in err
     _, alive = psutil.wait_procs(children, timeout=5)
     assert not alive
+    assert not list((tmp_path / "data").rglob("incomplete.*_*"))
     assert not list((tmp_path / "data").rglob("dataset_info.json"))
+
+
+def test_a_killed_build_goes_on_to_the_same_records(tmp_path):
+    write_many(tmp_path / "videos", 300)
+    options = ["--manual-dir", tmp_path / "videos", "--data-dir", tmp_path / "killed"]
+    kept = tmp_path / "killed/downloads/kinetics_clips/folder"
+    for num_kept in (30, 150, 300):
+        with (tmp_path / "log").open("w") as log:
+            process = subprocess.Popen(
+                command("build", "folder", *options), stdout=log, stderr=log
+            )
+        end = time.monotonic() + 60
+        while len(list(kept.glob("*/*.npz"))) < num_kept:
+            assert process.poll() is None, (tmp_path / "log").read_text()
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+    damaged = next(iter(kept.glob("*/*.npz")))
+    damaged.write_bytes(damaged.read_bytes()[:-100])
+
+    last = subprocess.run(
+        command("build", "folder", *options), capture_output=True, text=True
+    )
+    assert last.returncode == 0, last.stderr
+    assert f"{damaged}: damaged, decoded again" in last.stderr
+    assert not kept.exists()
+    whole = build(tmp_path / "videos", tmp_path / "whole")
+    killed = tfds.builder("kinetics_clips/folder", data_dir=tmp_path / "killed")
+    assert read_report(killed) == read_report(whole)
+    assert killed.info.splits["train"].shard_lengths == [300]
+    encoded = {"decoders": {"video": kinetics_clips.EncodedFrames()}}
+    for one, other in zip(
+        tfds.as_numpy(whole.as_dataset(split="train", **encoded)),
+        tfds.as_numpy(killed.as_dataset(split="train", **encoded)),
+        strict=True,
+    ):
+        np.testing.assert_equal(one, other)
+
+
+def test_a_build_that_was_killed_at_its_very_end_is_complete(tmp_path, videos, capsys):
+    options = ["--manual-dir", videos, "--data-dir", tmp_path]
+    builder = build(videos, tmp_path)
+    capsys.readouterr()
+    kept = tmp_path / "downloads/kinetics_clips/folder"
+    store = resume.Store(kept, {})
+    store.finish(builder.info.metadata["built"])
+    store.close()
+    code, out, _ = run("build", "folder", *options, capsys=capsys)
+    assert code == 0
+    assert out[0] == "kinetics_clips/folder was complete when its build was killed"
+    assert not kept.exists()
+
+
+def test_build_keeps_frames_where_it_is_told(tmp_path, videos, capsys, monkeypatch):
+    options = ["--manual-dir", videos, "--data-dir", tmp_path / "data"]
+    seen = []
+    put = resume.Store.put
+
+    def put_and_note(store, *args):
+        seen.append(store.directory)
+        put(store, *args)
+
+    monkeypatch.setattr(resume.Store, "put", put_and_note)
+    run("build", "folder", *options, "--no-resume", capsys=capsys)
+    assert not seen
+    for extra, directory in (
+        ([], tmp_path / "data/downloads/kinetics_clips/folder"),
+        (["--resume-dir", tmp_path / "kept"], tmp_path / "kept"),
+    ):
+        code, _, _ = run(
+            "build", "folder", *options, "--overwrite", *extra, capsys=capsys
+        )
+        assert code == 0
+        assert set(seen) == {directory}
+        assert not directory.exists()
+        seen.clear()
+
+
+@pytest.fixture
+def small_files(request):
+    """Lets no file of this process and its children grow beyond 20 kB."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.parametrize("resumes", [True, False], ids=["kept frames", "shards"])
+def test_a_write_that_fails_is_one_clear_line(
+    tmp_path, videos, capsys, small_files, resumes
+):
+    options = ["--manual-dir", videos, "--data-dir", tmp_path / "data"]
+    options += [] if resumes else ["--no-resume"]
+    code, _, err = run("build", "folder", *options, capsys=capsys)
+    assert code == 1
+    (line,) = (line for line in err.splitlines() if line.startswith("kinetics-clips:"))
+    assert "error: " in line
+    assert str(tmp_path / "data") in line
+    assert "too large" in line.lower()
+    assert "Traceback" not in err
+    assert not list((tmp_path / "data").rglob("dataset_info.json"))
+
+
+def test_a_data_dir_that_cannot_be_made_is_one_clear_line(tmp_path, videos, capsys):
+    (tmp_path / "file").touch()
+    options = ["--manual-dir", videos, "--data-dir", tmp_path / "file/data"]
+    for extra in ([], ["--no-resume"]):
+        code, _, err = run("build", "folder", *options, *extra, capsys=capsys)
+        assert code == 1
+        assert f"'{tmp_path}/file" in err.splitlines()[-1]
+        assert "Traceback" not in err
+
+
+def test_build_stops_where_the_disk_cannot_hold_it(
+    tmp_path, videos, capsys, monkeypatch
+):
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    options = ["--manual-dir", videos, "--data-dir", tmp_path / "data"]
+    code, out, err = run("build", "folder", *options, capsys=capsys)
+    assert code == 1
+    assert "must have room for" in err and "1000 bytes free: not enough" in err
+    assert not list((tmp_path / "data").rglob("kinetics_clips/folder/1.0.0"))
+    # `check` says the same, and does not call it an error.
+    code, out, err = run("check", "folder", *options, capsys=capsys)
+    assert code == 0
+    assert "1000 bytes free: not enough" in "\n".join(out)
+
+
+@pytest.fixture
+def k400(tmp_path):
+    """A copy of which 1 of 3 videos is there, 1 is empty and 1 is missing."""
+    root = tmp_path / "k400"
+    (root / "val").mkdir(parents=True)
+    names = [f"AAAAAAAAAA{i}_000001_000011" for i in range(3)]
+    synthetic.write_video(root / f"val/{names[0]}.mp4", 30, height=48, width=64)
+    (root / f"val/{names[1]}.mp4").touch()
+    (root / "val/stray.mp4").write_bytes(b"x")
+    rows = [f"zumba,{name[:11]},1,11,val\n" for name in names]
+    (root / "val.csv").write_text(
+        "label,youtube_id,time_start,time_end,split\n" + "".join(rows)
+    )
+    return root
+
+
+def test_build_stops_at_under_half_of_the_videos(tmp_path, k400, capsys, monkeypatch):
+    options = ["--manual-dir", k400, "--data-dir", tmp_path]
+    with monkeypatch.context() as patch:
+        patch.setattr(kinetics_clips.Builder, "encode", None)  # before any decoding
+        code, _, err = run("build", "k400", *options, capsys=capsys)
+    assert code == 1
+    assert "got 1 of 3 of validation" in err and "--allow-missing" in err
+    assert not (tmp_path / "downloads").exists()
+    code, _, _ = run("build", "k400", *options, "--allow-missing", capsys=capsys)
+    assert code == 0
+    builder = tfds.builder("kinetics_clips/k400", data_dir=tmp_path)
+    assert builder.info.splits["validation"].num_examples == 1
+
+
+def test_check_counts_without_decoding(tmp_path, k400, capsys, monkeypatch):
+    monkeypatch.setattr(kinetics_clips.Builder, "encode", None)
+    report_file = tmp_path / "found.csv"
+    options = ["--manual-dir", k400, "--sample", 0, "--report", report_file]
+    code, out, _ = run("check", "k400", *options, capsys=capsys)
+    assert code == 0
+    counts = {line.split()[0]: line.split()[1] for line in out[1:8]}
+    assert out[0] == "validation"
+    assert counts == {
+        "annotated": "3",
+        "found": "2",
+        "missing": "1",
+        "empty": "1",
+        "unmatched": "1",
+        "unlabelled": "0",
+        "duplicates": "0",
+    }
+    assert "the official CSVs 19,906" in out[1]
+    rows = [line.split(",")[3:6] for line in report_file.read_text().splitlines()]
+    assert sorted(rows[1:]) == [
+        ["", "failed", "missing"],
+        ["val/AAAAAAAAAA0_000001_000011.mp4", "found", ""],
+        ["val/AAAAAAAAAA1_000001_000011.mp4", "failed", "empty"],
+        ["val/stray.mp4", "unmatched", ""],
+    ]
+
+
+def test_check_tells_the_cost_of_a_build_and_writes_nothing(tmp_path, capsys):
+    write_many(tmp_path / "videos", 12, num_frames=30)
+    data_dir = tmp_path / "data"
+    options = ["--manual-dir", tmp_path / "videos", "--data-dir", data_dir]
+    code, out, _ = run("check", "folder", *options, "--sample", 6, capsys=capsys)
+    assert code == 0
+    assert "by 6 of its 12 videos, encoded here by" in "\n".join(out)
+    assert not data_dir.exists()
+    _, text = next(line for line in out if "dataset" in line).split("dataset  ")
+    number, unit = text.split(" ±")[0].split(",")[0].split()
+    told = float(number) * {"KiB": 1 << 10, "MiB": 1 << 20}[unit]
+    builder = build(tmp_path / "videos", data_dir)
+    assert told == pytest.approx(int(builder.info.dataset_size), rel=0.05)
+
+
+def test_check_decodes_all_and_names_the_bad(tmp_path, capsys, caplog):
+    write_many(tmp_path / "videos", 3)
+    (tmp_path / "videos/train/a/bad.mp4").write_text("no video")
+    report_file = tmp_path / "found.csv"
+    options = ["--manual-dir", tmp_path / "videos", "--data-dir", tmp_path]
+    options += ["--decode", "--report", report_file]
+    code, out, _ = run("check", "folder", *options, capsys=capsys)
+    assert code == 0
+    assert "train: 3 stored, 1 failed, 0 unmatched (1 not a video)" in out
+    assert "train/a/bad.mp4: not a video" in caplog.text
+    rows = [line.split(",") for line in report_file.read_text().splitlines()]
+    assert ["train/a/bad.mp4", "failed", "not a video"] in [row[3:6] for row in rows]
+
+
+def test_check_of_a_wrong_directory_shows_the_layout(tmp_path, capsys):
+    (tmp_path / "pictures").mkdir()
+    code, _, err = run("check", "k400", "--manual-dir", tmp_path, capsys=capsys)
+    assert code == 1
+    assert "it holds pictures/" in err and "Expected, with videos" in err
