@@ -1,0 +1,605 @@
+"""Measures building against the ffmpeg program, and itself against its own limits.
+
+    python benchmarks/build.py                      # all: half an hour on two cores
+    python benchmarks/build.py frames --rounds 3    # or: build, workers, memory
+
+The videos are generated: a textured ground that the camera pans over, a thing that
+moves across it, and noise, in H.264 at 30 frames a second and 0.5 Mbit/s (340x256) or
+2 Mbit/s (1280x720). They take about as long to decode as real ones of that rate, and
+their JPEGs are about as large. Some are different; the others are copies of these.
+
+- `frames`: `workers.encode_all` over all videos, in `--workers` processes, against as
+  many `ffmpeg -threads 1` at a time, one a video, that write JPEGs with `-vf scale
+  -q:v 4`. Both are timed as whole processes, start-up included, and store the same
+  number of frames of the same size. ffmpeg writes files, ours hands the JPEGs to the
+  main process; ours are the larger ones (quality 85, the bytes of both are printed).
+- `build`: `Builder.download_and_prepare` against the bare loop over `encode_all`, each
+  in a new process and timed without its imports: as it is, which is all in TFDS's
+  buffer; with `resume_dir`; and with a smaller buffer, so that all goes through TFDS's
+  buckets on disk, as in a build of far more videos.
+- `workers`: the bare loop with two workers against the same with one.
+- `memory`: the most that a worker and the main process ever held (VmHWM, so Linux
+  only). The main process builds many short videos, more than fill TFDS's buffer; then,
+  with a smaller buffer, a tenth of them and all of them; and all of them with fewer
+  buckets too, so that two hold what they would of a dataset 50 times as large.
+
+The sides of a comparison take turns, `--rounds` times. Speeds are medians; a ratio is
+the median of the rounds' ratios, with the least and the greatest. It needs `ffmpeg`
+with libx264, and 4 GB in the temporary directory (TMPDIR) or in `--keep`.
+"""
+
+import argparse
+import contextlib
+import csv
+import functools
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import loky
+import numpy as np
+import psutil
+import tensorflow_datasets as tfds
+
+import kinetics_clips
+from kinetics_clips import frames, report, videos, workers
+
+_SHORT_SIDE, _JPEG_QUALITY = 256, 85  # the builder's defaults
+
+_MIB, _GIB = 1 << 20, 1 << 30
+
+_TFDS_BUFFER, _TFDS_BUCKETS = 1000 * _MIB, 1000
+_SMALL_BUFFER, _FEW_BUCKETS = 20 * _MIB, 20
+
+# At most: in a worker, in the main process with TFDS's buffer full, and beside two of
+# TFDS's buckets where those are what fills it.
+_WORKER_LIMIT, _MAIN_LIMIT, _BUCKETS_LIMIT = 250 * _MIB, 1.8 * _GIB, 0.9 * _GIB
+
+# Still "no growth": the rows of the report, and what an allocator does by chance.
+_GROWTH_LIMIT = 8 * _MIB
+
+
+class Kind(NamedTuple):
+    """Videos that are alike.
+
+    Attributes:
+      name: Of their directory.
+      width: In pixels.
+      height: In pixels.
+      bit_rate: In bits a second.
+      num_frames: Of each video.
+      num_different: How many are generated; all others are copies.
+    """
+
+    name: str
+    width: int
+    height: int
+    bit_rate: int
+    num_frames: int
+    num_different: int
+
+    @property
+    def size(self) -> str:
+        return f"{self.width}x{self.height}"
+
+    @property
+    def stored_width(self) -> int:
+        return round(self.width * _SHORT_SIDE / self.height)
+
+
+_SMALL = Kind("small", 340, 256, 500_000, num_frames=300, num_different=24)
+_LARGE = Kind("large", 1280, 720, 2_000_000, num_frames=300, num_different=8)
+_SHORT = Kind("short", 340, 256, 500_000, num_frames=45, num_different=24)
+
+
+class Row(NamedTuple):
+    """A line of a table.
+
+    Attributes:
+      what: Was measured.
+      figure: That came out.
+      target: What it has to be, if anything.
+      met: Whether it is; None without a target.
+    """
+
+    what: str
+    figure: str
+    target: str = ""
+    met: bool | None = None
+
+
+def main() -> int:
+    sections = {
+        "frames": _measure_frames,
+        "build": _measure_build,
+        "workers": _measure_workers,
+        "memory": _measure_memory,
+    }
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument(
+        "sections",
+        nargs="*",
+        metavar="SECTION",
+        help=f"{', '.join(sections)} (default: all)",
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="(default: 5)")
+    parser.add_argument(
+        "--workers", type=int, default=loky.cpu_count(), help="(default: one a core)"
+    )
+    parser.add_argument(
+        "--videos",
+        type=int,
+        default=192,
+        help="of 340x256, and a quarter as many of 1280x720 (default: 192)",
+    )
+    parser.add_argument(
+        "--short-videos", type=int, default=2000, help="for `memory` (default: 2000)"
+    )
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="keep the videos, for the next run"
+    )
+    parser.add_argument("--task", nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.task:
+        name, arguments = args.task
+        print(json.dumps(_TASKS[name](**json.loads(arguments))))
+        return 0
+    if unknown := set(args.sections).difference(sections):
+        parser.error(f"SECTION must be of {', '.join(sections)}, got {unknown}")
+    if min(args.rounds, args.workers) < 1 or args.videos < 4 or args.short_videos < 10:
+        parser.error("needs 1 round, 1 worker, 4 videos and 10 short ones at least")
+    if not shutil.which("ffmpeg"):
+        parser.error("the `ffmpeg` program is not there, which makes the videos too")
+    print(f"{_machine()}; {args.workers} workers", flush=True)
+    with contextlib.ExitStack() as stack:
+        directory = args.keep or stack.enter_context(tempfile.TemporaryDirectory())
+        for name in args.sections or sections:
+            rows = sections[name](Path(directory).absolute(), args)
+            _print_table(name, rows)
+    return 0
+
+
+def _measure_frames(directory: Path, args: argparse.Namespace) -> list[Row]:
+    rows = []
+    for kind, num_videos, target in [
+        (_SMALL, args.videos, 2.2),
+        (_LARGE, args.videos // 4, 1.3),
+    ]:
+        root = _make_videos(directory, kind, num_videos)
+        num_frames = num_videos * kind.num_frames
+        sides = {
+            "encode_all": functools.partial(
+                _run, "encode", root=root, num_workers=args.workers
+            ),
+            "ffmpeg": functools.partial(
+                _run_ffmpeg, root, kind, args.workers, directory
+            ),
+        }
+        rounds = _in_turn(sides, args.rounds, "process_seconds", num_frames)
+        for side in sides:
+            speed = num_frames / _median(rounds, side, "process_seconds")
+            num_bytes = _median(rounds, side, "num_bytes") / num_frames
+            figure = f"{speed:,.0f} frames/s, {num_bytes:,.0f} bytes a frame"
+            rows.append(Row(f"{side}, {kind.size}", figure))
+        ratios = _ratios(rounds, "ffmpeg", "encode_all", "process_seconds")
+        rows.append(_ratio_row(f"encode_all / ffmpeg, {kind.size}", ratios, target))
+    return rows
+
+
+def _measure_build(directory: Path, args: argparse.Namespace) -> list[Row]:
+    root = _make_videos(directory, _SMALL, args.videos)
+    run = functools.partial(_run, root=root, num_workers=args.workers)
+    build = functools.partial(run, "build", directory=directory)
+    sides = {
+        "bare loop": functools.partial(run, "encode"),
+        "build": build,
+        "build, resume_dir": functools.partial(build, resumable=True),
+        "build, buckets": functools.partial(build, buffer=_SMALL_BUFFER),
+    }
+    num_frames = args.videos * _SMALL.num_frames
+    rounds = _in_turn(sides, args.rounds, "seconds", num_frames)
+    rows = []
+    for side in sides:
+        seconds = _median(rounds, side, "seconds")
+        whole = _median(rounds, side, "process_seconds")
+        rows.append(Row(side, f"{seconds:.1f} s, whole process {whole:.1f} s"))
+    for side in list(sides)[1:]:
+        # A share of the bare loop's speed: its time over the build's.
+        ratios = _ratios(rounds, "bare loop", side, "seconds")
+        rows.append(_ratio_row(f"{side} / bare loop", ratios, 0.85))
+    return rows
+
+
+def _measure_workers(directory: Path, args: argparse.Namespace) -> list[Row]:
+    if loky.cpu_count() < 2:
+        return [Row("2 workers / 1 worker", "not measured: there is one core")]
+    root = _make_videos(directory, _SMALL, args.videos)
+    sides = {
+        name: functools.partial(_run, "encode", root=root, num_workers=num_workers)
+        for name, num_workers in [("1 worker", 1), ("2 workers", 2)]
+    }
+    num_frames = args.videos * _SMALL.num_frames
+    rounds = _in_turn(sides, args.rounds, "seconds", num_frames)
+    rows = []
+    for side in sides:
+        speed = num_frames / _median(rounds, side, "seconds")
+        rows.append(Row(side, f"{speed:,.0f} frames/s"))
+    ratios = _ratios(rounds, "1 worker", "2 workers", "seconds")
+    return [*rows, _ratio_row("2 workers / 1 worker", ratios, 1.9)]
+
+
+def _measure_memory(directory: Path, args: argparse.Namespace) -> list[Row]:
+    root = _make_videos(directory, _LARGE, args.videos // 4)
+    worker = _run("encode", root=root, num_workers=args.workers)
+    root = _make_videos(directory, _SHORT, args.short_videos)
+    build = functools.partial(
+        _run,
+        "build",
+        root=root,
+        num_workers=args.workers,
+        directory=directory,
+    )
+    tenth = args.short_videos // 10
+    default = _logged(build)
+    few_videos = _logged(build, max_videos=tenth, buffer=_SMALL_BUFFER)
+    many_videos = _logged(build, buffer=_SMALL_BUFFER)
+    few_buckets = _logged(build, buffer=_SMALL_BUFFER, buckets=_FEW_BUCKETS)
+
+    def row(what: str, result: dict, limit: float | None = None) -> Row:
+        peak = result["main_peak"]
+        return _limit_row(what, peak, limit) if limit else Row(what, _mib(peak))
+
+    split = default["split_bytes"]
+    videos_of = f"build of {args.short_videos:,} videos in {_mib(split)}"
+    buffer = f"a buffer of {_mib(_SMALL_BUFFER)}"
+    return [
+        _limit_row(f"worker, {_LARGE.size}", worker["worker_peak"], _WORKER_LIMIT),
+        Row("main process before a build", _mib(default["main_base"])),
+        row(videos_of, default, _main_limit(split)),
+        row(f"build of {tenth:,} videos, {buffer}", few_videos),
+        row(f"{videos_of}, {buffer}", many_videos),
+        _limit_row(
+            f"growth by {args.short_videos - tenth:,} videos",
+            many_videos["main_peak"] - few_videos["main_peak"],
+            _GROWTH_LIMIT,
+        ),
+        row(
+            f"{videos_of}, {buffer}, {_FEW_BUCKETS} buckets (two: "
+            f"{_mib(2 * split / _FEW_BUCKETS)})",
+            few_buckets,
+            _main_limit(split, _SMALL_BUFFER, _FEW_BUCKETS),
+        ),
+    ]
+
+
+def _main_limit(
+    split: int, buffer: int = _TFDS_BUFFER, buckets: int = _TFDS_BUCKETS
+) -> float:
+    """Returns what a build of a split, in bytes, may hold in the main process.
+
+    With a smaller buffer or fewer buckets than TFDS's it is what the limits leave for
+    all else, and these.
+    """
+    return max(
+        _MAIN_LIMIT - _TFDS_BUFFER + buffer, _BUCKETS_LIMIT + 2 * split / buckets
+    )
+
+
+def _logged(run: Callable[..., dict], **options: object) -> dict:
+    result = run(**options)
+    _log(f"  {options}: {_mib(result['main_peak'])} in {result['seconds']:.1f} s")
+    return result
+
+
+def _encode(root: str, num_workers: int) -> dict:
+    """Encodes all videos; returns what was done, how fast, and in what memory."""
+    (split,) = videos.find(Path(root), videos.FOLDER).splits
+    settings = frames.EncodeSettings(_SHORT_SIDE, _JPEG_QUALITY)
+    num_frames = num_bytes = 0
+    start = time.perf_counter()
+    results = workers.encode_all(split.videos, settings, num_workers)
+    for number, (_, result) in enumerate(results, start=1):
+        if isinstance(result, Exception):
+            raise result
+        num_frames += result.num_frames
+        num_bytes += result.num_bytes
+        if number == len(split.videos):  # the workers are still there
+            worker_peak = max(map(_peak, _worker_ids()))
+    return {
+        "seconds": time.perf_counter() - start,
+        "num_frames": num_frames,
+        "num_bytes": num_bytes,
+        "worker_peak": worker_peak,
+    }
+
+
+def _build(
+    root: str,
+    directory: str,
+    num_workers: int,
+    resumable: bool = False,
+    max_videos: int | None = None,
+    buffer: int = _TFDS_BUFFER,
+    buckets: int = _TFDS_BUCKETS,
+) -> dict:
+    """Builds a dataset below a directory; returns what it holds, how fast, and memory.
+
+    Args:
+      root: Of the videos.
+      directory: Where the dataset lies until this returns.
+      num_workers: Of the builder.
+      resumable: Whether there is a `resume_dir`.
+      max_videos: All when None.
+      buffer: TFDS's, in bytes.
+      buckets: TFDS's number of them.
+    """
+    import tensorflow  # noqa: F401 (TFDS would import it while it is timed)
+    from tensorflow_datasets.core import shuffle
+
+    shuffle.MAX_MEM_BUFFER_SIZE = buffer
+    shuffle.BUCKETS_NUMBER = buckets
+    with tempfile.TemporaryDirectory(dir=directory) as results:
+        builder = kinetics_clips.Builder(
+            config=kinetics_clips.KineticsClipsConfig(max_videos=max_videos),
+            data_dir=f"{results}/datasets",
+            num_workers=num_workers,
+            resume_dir=f"{results}/resume" if resumable else None,
+        )
+        config = tfds.download.DownloadConfig(manual_dir=root)
+        main_base = _peak(os.getpid())
+        start = time.perf_counter()
+        builder.download_and_prepare(download_config=config)
+        seconds = time.perf_counter() - start
+        main_peak = _peak(os.getpid())
+        with open(builder.data_path / report.FILENAME, newline="") as file:
+            rows = list(csv.DictReader(file))
+    return {
+        "seconds": seconds,
+        "num_frames": sum(int(row["num_frames"]) for row in rows),
+        "main_base": main_base,
+        "main_peak": main_peak,
+        "split_bytes": builder.info.splits["train"].num_bytes,
+    }
+
+
+def _worker_ids() -> list[int]:
+    return [
+        child.pid
+        for child in psutil.Process().children(recursive=True)
+        if "resource_tracker" not in " ".join(child.cmdline())
+    ]
+
+
+def _peak(process_id: int) -> int:
+    """Returns the most memory that a process ever held, in bytes.
+
+    `ru_maxrss` would not do: that of a child starts at its parent's size.
+    """
+    status = Path(f"/proc/{process_id}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) << 10
+
+
+def _run(task: str, **arguments: object) -> dict:
+    """Runs one of `_TASKS` in a new process; adds how long that lived.
+
+    Its messages are shown only where it fails.
+    """
+    text = json.dumps(arguments, default=str)
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, __file__, "--task", task, text], capture_output=True, text=True
+    )
+    seconds = time.perf_counter() - start
+    if done.returncode:
+        raise SystemExit(f"{task} {text} failed:\n{done.stderr[-4000:]}")
+    return {**json.loads(done.stdout.splitlines()[-1]), "process_seconds": seconds}
+
+
+def _run_ffmpeg(root: Path, kind: Kind, num_processes: int, directory: Path) -> dict:
+    """Writes the frames of all videos as JPEGs, each video into its own folder."""
+
+    def write_frames(path: Path) -> None:
+        folder = Path(results, path.stem)
+        folder.mkdir()
+        _ffmpeg(
+            *("-threads", 1, "-filter_threads", 1, "-i", path),
+            *("-vf", f"scale={kind.stored_width}:{_SHORT_SIDE}"),
+            *("-q:v", 4, "-threads", 1, folder / "%05d.jpg"),
+        )
+
+    with tempfile.TemporaryDirectory(dir=directory) as results:
+        start = time.perf_counter()
+        with ThreadPoolExecutor(num_processes) as pool:
+            list(pool.map(write_frames, root.rglob("*.mp4")))
+        seconds = time.perf_counter() - start
+        sizes = [path.stat().st_size for path in Path(results).rglob("*.jpg")]
+    return {
+        "process_seconds": seconds,
+        "num_frames": len(sizes),
+        "num_bytes": sum(sizes),
+    }
+
+
+def _ffmpeg(*arguments: object) -> None:
+    command = ["ffmpeg", "-nostdin", "-v", "error", *map(str, arguments)]
+    subprocess.run(command, check=True)
+
+
+def _in_turn(
+    sides: dict[str, Callable[[], dict]], num_rounds: int, key: str, num_frames: int
+) -> list[dict[str, dict]]:
+    """Runs the sides one after the other, `num_rounds` times.
+
+    Args:
+      sides: What to run, by name.
+      num_rounds: At least 1.
+      key: Of the time in a side's result, in seconds.
+      num_frames: That every side has to store.
+
+    Returns:
+      For each round, the result of each side.
+    """
+    rounds = []
+    for number in range(1, num_rounds + 1):
+        results = {}
+        for name, run in sides.items():
+            os.sync()  # what the last side wrote must not slow this one down
+            results[name] = run()
+            _log(f"  round {number}: {name} {results[name][key]:.1f} s")
+            if results[name]["num_frames"] != num_frames:
+                raise SystemExit(
+                    f"{name} must store {num_frames} frames, got "
+                    f"{results[name]['num_frames']}."
+                )
+        rounds.append(results)
+    return rounds
+
+
+def _make_videos(directory: Path, kind: Kind, num_videos: int) -> Path:
+    """Makes a tree of class folders; returns its root.
+
+    What an earlier run has generated in the same directory is used again.
+    """
+    originals = [
+        directory / "originals" / f"{kind.name}_{seed:02d}.mp4"
+        for seed in range(min(kind.num_different, num_videos))
+    ]
+    missing = [path for path in originals if not path.exists()]
+    if missing:
+        _log(f"generating {len(missing)} videos of {kind.size}")
+    for seed, path in enumerate(originals):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path in missing:
+            _generate(path, kind, seed)
+    root = directory / kind.name
+    shutil.rmtree(root, ignore_errors=True)
+    folder = root / "train" / "any class"
+    folder.mkdir(parents=True)
+    for number in range(num_videos):
+        original = originals[number % len(originals)]
+        shutil.copyfile(original, folder / f"{number:05d}.mp4")
+    return root
+
+
+def _generate(path: Path, kind: Kind, seed: int) -> None:
+    """Writes one video of textures that move, with noise, as natural ones have."""
+    height, width = kind.height, kind.width
+    ground, thing = path.with_suffix(".ground.png"), path.with_suffix(".thing.png")
+    part = path.with_suffix(".part.mp4")
+    _write_texture(ground, height * 3 // 2, width * 3 // 2, seed=2 * seed)
+    _write_texture(thing, height // 2, width // 3, seed=2 * seed + 1)
+    motion = (
+        f"[0]crop={width * 5 // 4}:{height * 5 // 4}"
+        f":(iw-ow)/2*(1+sin(0.8*t+{seed})):(ih-oh)/2*(1+cos(0.6*t+{seed}))"
+        f",rotate=0.08*sin(t+{seed}):ow={width}:oh={height}[ground];"
+        f"[ground][1]overlay=(W-w)/2*(1+sin(1.3*t+{seed})):(H-h)/2*(1+cos(t+{seed}))"
+        f",noise=alls=6:allf=t:all_seed={seed},format=yuv420p"
+    )
+    still = ("-framerate", 30, "-loop", 1, "-i")
+    _ffmpeg(
+        *("-y", *still, ground, *still, thing, "-filter_complex", motion),
+        *("-frames:v", kind.num_frames, "-c:v", "libx264", "-b:v", kind.bit_rate),
+        *("-g", 250, part),
+    )
+    os.replace(part, path)
+    ground.unlink()
+    thing.unlink()
+
+
+def _write_texture(path: Path, height: int, width: int, seed: int) -> None:
+    """Writes a picture with as much detail of every size as natural ones have."""
+    rng = np.random.default_rng(seed)
+    picture = np.full((height, width, 3), 128, np.float32)
+    contrast = 45.0
+    num_rows = 4
+    while num_rows <= height:
+        shape = (num_rows, num_rows * width // height)
+        grey, colour = rng.normal(size=(*shape, 1)), rng.normal(size=(*shape, 3))
+        detail = (grey + 0.4 * colour).astype(np.float32)
+        picture += contrast * cv2.resize(
+            detail, (width, height), interpolation=cv2.INTER_CUBIC
+        )
+        num_rows *= 2
+        contrast *= 0.55
+    cv2.imwrite(str(path), picture.clip(0, 255).astype(np.uint8))
+
+
+def _ratio_row(what: str, ratios: Sequence[float], target: float) -> Row:
+    median = statistics.median(ratios)
+    figure = f"{median:.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+    return Row(what, figure, f">= {target}", median >= target)
+
+
+def _limit_row(what: str, num_bytes: float, limit: float) -> Row:
+    return Row(what, _mib(num_bytes), f"<= {_mib(limit)}", num_bytes <= limit)
+
+
+def _median(rounds: Sequence[dict[str, dict]], side: str, key: str) -> float:
+    return statistics.median(results[side][key] for results in rounds)
+
+
+def _ratios(
+    rounds: Sequence[dict[str, dict]], slow: str, fast: str, key: str
+) -> list[float]:
+    """Returns how many times as fast one side was as the other, in each round."""
+    return [results[slow][key] / results[fast][key] for results in rounds]
+
+
+def _print_table(title: str, rows: Sequence[Row]) -> None:
+    met = {None: "", True: "yes", False: "NO"}
+    lines = [Row(title.upper(), "figure", "target"), *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(3)]
+    print()
+    for line in lines:
+        cells = [text.ljust(w) for text, w in zip(line[:3], widths, strict=True)]
+        print(
+            "  ".join([*cells, "met" if line is lines[0] else met[line.met]]).rstrip()
+        )
+    sys.stdout.flush()
+
+
+def _machine() -> str:
+    cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    ffmpeg = subprocess.run(
+        ["ffmpeg", "-version"], capture_output=True, text=True, check=True
+    )
+    versions = [
+        f"{name} {importlib.metadata.version(name)}"
+        for name in ("tensorflow", "tensorflow-datasets")
+    ]
+    return ", ".join(
+        [
+            f"{loky.cpu_count()} cores of {cpu[1] if cpu else 'an unknown CPU'}",
+            f"Python {sys.version.split()[0]}",
+            f"OpenCV {cv2.__version__}",
+            " ".join(ffmpeg.stdout.split()[:3]),
+            *versions,
+        ]
+    )
+
+
+def _mib(num_bytes: float) -> str:
+    return f"{round(num_bytes / _MIB):,} MiB"
+
+
+def _log(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+_TASKS = {"encode": _encode, "build": _build}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
