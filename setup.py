@@ -26,11 +26,13 @@ setuptools.setup(
     package_data={"kinetics_clips": ["labels/*.txt", "py.typed"]},
     install_requires=[
         "importlib_resources",  # TFDS needs it to prepare a dataset, undeclared
+        "av>=14",
         "filelock>=3.12",
         "loky>=3.4",
         "numpy>=2.0",
         "opencv-python-headless>=4.12",
         "pebble>=5.2",
+        "simplejpeg>=1.8",
         "tensorflow>=2.20",
         "tensorflow-datasets>=4.9.10",
     ],

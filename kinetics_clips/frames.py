@@ -4,14 +4,16 @@ import contextlib
 import dataclasses
 import io
 import math
-import os
 import stat
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+import av
 import cv2
 import numpy as np
+import simplejpeg
 
 # A TFRecord ends at 2 GiB; half of it leaves room for TFDS's own buffers.
 MAX_BYTES = 1 << 30
@@ -26,7 +28,28 @@ _WHOLE_SHARE = 0.95
 # a band-limited reduction, measured), and five times as fast; above, it aliases.
 _MAX_LINEAR_RATIO = 1.5
 
-# FFmpeg's containers for the suffixes in `videos.SUFFIXES`. Left to itself it would
+# Colours stay as the decoder gives them, in three planes: a JPEG holds the same ones.
+# Half the bytes of RGB are scaled, and nothing is converted there and back.
+_PIXEL_FORMATS = ("yuv420p", "yuvj420p")  # all others become the first
+_FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+
+# From the range of a video, 16 to 235 and 16 to 240, to that of a JPEG, 0 to 255.
+_LEVELS = np.arange(256)
+_BRIGHTNESS = np.clip((_LEVELS - 16) * 255 / 219 + 0.5, 0, 255).astype(np.uint8)
+_COLOUR = np.clip((_LEVELS - 128) * 255 / 224 + 128.5, 0, 255).astype(np.uint8)
+_TABLES = {
+    False: (_BRIGHTNESS, _COLOUR, _COLOUR),
+    True: (_LEVELS.astype(np.uint8),) * 3,
+}
+
+# What frames depend on besides the settings.
+LIBRARIES = {
+    "av": av.__version__,
+    "opencv": cv2.__version__,
+    "simplejpeg": simplejpeg.__version__,
+}
+
+# FFmpeg's containers for the suffixes in `sources.SUFFIXES`. Left to itself it would
 # also take a text file that lists other files to open for a video.
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,flv,asf,ogg"
 
@@ -105,10 +128,8 @@ def configure_process() -> None:
     One thread a process, because the processes already fill the cores, and no FFmpeg
     messages: what they say comes back as a `VideoError`.
     """
-    os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"  # AV_LOG_QUIET
-    os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = f"format_whitelist;{_CONTAINERS}"
-    set_log_level = getattr(cv2, "setLogLevel", None)  # OpenCV 4; 5 has moved it
-    (set_log_level or cv2.utils.logging.setLogLevel)(0)
+    av.logging.restore_default_callback()
+    av.logging.set_libav_level(-8)  # AV_LOG_QUIET
     cv2.setNumThreads(1)
 
 
@@ -130,31 +151,30 @@ def encode(source: Path | bytes, settings: EncodeSettings) -> EncodedVideo:
     """
     start = time.perf_counter()
     try:
-        with _opened(source) as capture:
-            encoded = _encode_frames(capture, settings)
+        with _opened(source) as container:
+            encoded = _encode_frames(container, settings)
             return dataclasses.replace(encoded, seconds=time.perf_counter() - start)
-    except cv2.error as error:
+    except (av.FFmpegError, cv2.error, MemoryError) as error:
         raise VideoError("unreadable", str(error).strip()) from error
 
 
 @contextlib.contextmanager
-def _opened(source: Path | bytes) -> Iterator[cv2.VideoCapture]:
+def _opened(source: Path | bytes) -> Iterator[av.container.InputContainer]:
     if isinstance(source, bytes):
-        # Kept until the end: OpenCV reads from it, but holds no reference to it.
         size, argument = len(source), io.BytesIO(source)
     else:
-        size, argument = _file_size(source), os.fspath(source.absolute())
+        size, argument = _file_size(source), f"file:{source.absolute()}"
     if not size:
         raise VideoError("empty", "0 bytes")
-    # CAP_FFMPEG alone: OpenCV's other backends would read an image or a camera.
-    capture = cv2.VideoCapture(argument, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
     try:
-        if not capture.isOpened():
+        container = av.open(argument, options=options, metadata_errors="ignore")
+    except (av.FFmpegError, ValueError) as error:
+        raise VideoError("not a video", f"{size} bytes, {error}") from error
+    with container:
+        if not container.streams.video:
             raise VideoError("not a video", f"no video stream in its {size} bytes")
-        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
-        yield capture
-    finally:
-        capture.release()
+        yield container
 
 
 def _file_size(path: Path) -> int:
@@ -169,23 +189,37 @@ def _file_size(path: Path) -> int:
     return status.st_size
 
 
-def _encode_frames(capture: cv2.VideoCapture, settings: EncodeSettings) -> EncodedVideo:
-    options = [cv2.IMWRITE_JPEG_QUALITY, settings.jpeg_quality]
-    header_fps = capture.get(cv2.CAP_PROP_FPS)
-    header_fps = header_fps if 0 < header_fps < math.inf else 0.0
+class _Frame(NamedTuple):
+    """A decoded frame.
+
+    Attributes:
+      planes: Brightness, `uint8 [height, width]`, and two of colour, of half its size
+        rounded up.
+      full_range: Whether they use all levels, as those of a JPEG do.
+    """
+
+    planes: tuple[np.ndarray, np.ndarray, np.ndarray]
+    full_range: bool
+
+
+def _encode_frames(
+    container: av.container.InputContainer, settings: EncodeSettings
+) -> EncodedVideo:
+    stream = container.streams.best("video")
+    header_fps = float(stream.guessed_rate or stream.average_rate or 0)
     times: list[float] = []
-    frames = _read_frames(capture, times, header_fps)
+    frames = _read_frames(container, stream, times, header_fps)
     jpegs: list[bytes] = []
     num_bytes = 0
-    scale = None
+    encode_jpeg = None
     for frame, copies in (
         _resampled(frames, times, settings.fps)
         if settings.fps
         else ((frame, 1) for frame in frames)
     ):
         # A stream may change its size on the way; what is stored does not.
-        scale = scale or _Scaler(_stored_size(*frame.shape[:2], settings.short_side))
-        jpeg = _encode_jpeg(scale(frame), options)
+        encode_jpeg = encode_jpeg or _JpegEncoder(frame, settings)
+        jpeg = encode_jpeg(frame)
         num_bytes += len(jpeg) * copies
         if num_bytes > MAX_BYTES:
             raise VideoError(
@@ -193,44 +227,84 @@ def _encode_frames(capture: cv2.VideoCapture, settings: EncodeSettings) -> Encod
                 f"over {MAX_BYTES} bytes after {len(jpegs) + copies} frames",
             )
         jpegs += [jpeg] * copies
-    if scale is None:
+    if encode_jpeg is None:
         raise VideoError("no frames", "a video stream of which no frame decodes")
+    promised = stream.frames or (container.duration or 0) / av.time_base * header_fps
     return EncodedVideo(
         frames=jpegs,
-        height=scale.height,
-        width=scale.width,
+        height=encode_jpeg.height,
+        width=encode_jpeg.width,
         fps=settings.fps or _frame_rate(times) or header_fps,
-        truncated=len(times) < _WHOLE_SHARE * capture.get(cv2.CAP_PROP_FRAME_COUNT),
+        truncated=len(times) < _WHOLE_SHARE * promised,
     )
 
 
 def _read_frames(
-    capture: cv2.VideoCapture, times: list[float], header_fps: float
-) -> Iterator[np.ndarray]:
-    """Yields decoded frames and appends their times, in seconds, which never fall.
-
-    A frame's memory is used again two frames later.
-    """
-    buffers: list[np.ndarray | None] = [None, None]
-    while True:
-        decoded, frame = capture.read(buffers[len(times) % 2])
-        if not decoded:
-            return
-        buffers[len(times) % 2] = frame
-        now = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-        if times and now <= times[-1]:  # some containers keep no timestamps
-            now = times[-1] + (1 / header_fps if header_fps else 0.0)
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    times: list[float],
+    header_fps: float,
+) -> Iterator[_Frame]:
+    """Yields decoded frames and appends their times, in seconds, which never fall."""
+    for frame in _decode(container, stream):
+        now = frame.time
+        if now is None or (times and now <= times[-1]):  # some have no timestamps
+            step = 1 / header_fps if header_fps else 0.0
+            now = times[-1] + step if times else 0.0
         times.append(now)
-        yield frame
+        turned = frame.rotation % 360
+        if frame.format.name not in _PIXEL_FORMATS:
+            frame = frame.reformat(format=_PIXEL_FORMATS[0])
+        full_range = frame.format.name == "yuvj420p" or frame.color_range == _FULL_RANGE
+        planes = [_pixels(plane) for plane in frame.planes]
+        if turned in _ROTATIONS:
+            planes = [cv2.rotate(plane, _ROTATIONS[turned]) for plane in planes]
+        yield _Frame(tuple(planes), full_range)
+
+
+# Of frames that are to be turned so many degrees against the clock.
+_ROTATIONS = {
+    90: cv2.ROTATE_90_COUNTERCLOCKWISE,
+    180: cv2.ROTATE_180,
+    270: cv2.ROTATE_90_CLOCKWISE,
+}
+
+
+def _decode(
+    container: av.container.InputContainer, stream: av.VideoStream
+) -> Iterator[av.VideoFrame]:
+    """Yields all frames that can be decoded; damaged packets cost theirs alone."""
+    stream.thread_type = "NONE"
+    stream.codec_context.thread_count = 1
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.FFmpegError:  # the file ends here
+            packet = None
+        try:
+            # None makes the decoder give out what it holds.
+            frames = stream.codec_context.decode(packet)
+        except av.FFmpegError:
+            frames = []
+        yield from frames
+        if packet is None:
+            return
+
+
+def _pixels(plane: av.video.plane.VideoPlane) -> np.ndarray:
+    """Returns a plane as `uint8 [height, width]`, in the frame's own memory."""
+    rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+    return rows[:, : plane.width]
 
 
 def _resampled(
-    frames: Iterable[np.ndarray], times: list[float], fps: float
-) -> Iterator[tuple[np.ndarray, int]]:
+    frames: Iterable[_Frame], times: list[float], fps: float
+) -> Iterator[tuple[_Frame, int]]:
     """Yields the frames that are stored at a rate, with how often each is.
 
     Args:
-      frames: Decoded frames; each must live until the next but one is asked for.
+      frames: Decoded frames.
       times: Their times in seconds, filled as the frames are read.
       fps: Frames a second to come out.
     """
@@ -254,34 +328,78 @@ def _resampled(
             yield previous, copies
 
 
-class _Scaler:
-    """Scales frames to one size, into the same memory each time.
+class _JpegEncoder:
+    """Scales frames to the size of a first one's settings and encodes them.
 
     Attributes:
-      height: Of the result, in pixels.
-      width: Of the result, in pixels.
+      height: Of the JPEGs, in pixels.
+      width: Of the JPEGs, in pixels.
     """
 
-    def __init__(self, size: tuple[int, int]):
-        self.height, self.width = size
+    def __init__(self, first: _Frame, settings: EncodeSettings):
+        self.height, self.width = _stored_size(
+            *first.planes[0].shape, settings.short_side
+        )
+        half = (self.height + 1) // 2, (self.width + 1) // 2
+        self._planes = [
+            _Plane(*size) for size in ((self.height, self.width), half, half)
+        ]
+        self._quality = settings.jpeg_quality
+
+    def __call__(self, frame: _Frame) -> bytes:
+        """Returns the frame as a JPEG."""
+        tables = _TABLES[frame.full_range]
+        scaled = [
+            plane.fill(pixels, table)
+            for plane, pixels, table in zip(
+                self._planes, frame.planes, tables, strict=True
+            )
+        ]
+        return simplejpeg.encode_jpeg_yuv_planes(
+            *scaled, quality=self._quality, fastdct=False
+        )
+
+
+class _Plane:
+    """Scales planes to one size, into the same memory each time."""
+
+    def __init__(self, height: int, width: int):
+        self._height, self._width = height, width
         self._stepped: np.ndarray | None = None
         self._scaled: np.ndarray | None = None
+        # libjpeg-turbo reads pairs of rows and columns, the last of which has to exist.
+        self._memory = np.empty((height + height % 2, width + width % 2), np.uint8)
 
-    def __call__(self, frame: np.ndarray) -> np.ndarray:
-        """Returns the frame at the new size; valid until the next call."""
+    def fill(self, pixels: np.ndarray, table: np.ndarray) -> np.ndarray:
+        """Returns a plane at the new size with new levels; valid until the next call.
+
+        Args:
+          pixels: `uint8 [any height, any width]`.
+          table: `uint8 [256]`: the new level of each.
+        """
+        filled = self._memory[: self._height, : self._width]
+        cv2.LUT(self._scale(pixels), table, dst=filled)
+        self._memory[self._height :] = self._memory[self._height - 1]
+        self._memory[:, self._width :] = self._memory[:, self._width - 1, np.newaxis]
+        return filled
+
+    def _scale(self, pixels: np.ndarray) -> np.ndarray:
         # INTER_AREA is fast at whole ratios and slow at all others.
-        step = self._whole_step(*frame.shape[:2])
+        step = self._whole_step(*pixels.shape)
         if step > 1:
-            height, width = frame.shape[0] // step, frame.shape[1] // step
-            frame = self._stepped = cv2.resize(
-                frame, (width, height), dst=self._stepped, interpolation=cv2.INTER_AREA
+            height, width = pixels.shape[0] // step, pixels.shape[1] // step
+            pixels = self._stepped = cv2.resize(
+                pixels,
+                (width, height),
+                dst=self._stepped,
+                interpolation=cv2.INTER_AREA,
             )
-        if frame.shape[:2] == (self.height, self.width):
-            return frame
-        ratio = max(frame.shape[0] / self.height, frame.shape[1] / self.width)
+        if pixels.shape == (self._height, self._width):
+            return pixels
+        ratio = max(pixels.shape[0] / self._height, pixels.shape[1] / self._width)
         self._scaled = cv2.resize(
-            frame,
-            (self.width, self.height),
+            pixels,
+            (self._width, self._height),
             dst=self._scaled,
             interpolation=(
                 cv2.INTER_LINEAR if ratio <= _MAX_LINEAR_RATIO else cv2.INTER_AREA
@@ -290,7 +408,7 @@ class _Scaler:
         return self._scaled
 
     def _whole_step(self, height: int, width: int) -> int:
-        ratio = min(height // self.height, width // self.width)
+        ratio = min(height // self._height, width // self._width)
         steps = (k for k in range(ratio, 1, -1) if height % k == 0 == width % k)
         return next(steps, 1)
 
@@ -306,13 +424,6 @@ def _stored_size(height: int, width: int, short_side: int | None) -> tuple[int, 
             "too large", f"{width}x{height}: a JPEG's side ends at {_MAX_JPEG_SIDE}"
         )
     return height, width
-
-
-def _encode_jpeg(frame: np.ndarray, options: list[int]) -> bytes:
-    encoded, jpeg = cv2.imencode(".jpg", frame, options)
-    if not encoded:
-        raise VideoError("unreadable", "OpenCV could not encode a frame")
-    return jpeg.tobytes()
 
 
 def _frame_rate(times: list[float]) -> float:

@@ -253,7 +253,7 @@ https://github.com/cvdfoundation/kinetics-dataset
                 {
                     **dataclasses.asdict(settings),
                     "data_version": str(self.VERSION),
-                    "opencv": frames.cv2.__version__,
+                    **frames.LIBRARIES,
                 },
             )
         waiting = to_encode

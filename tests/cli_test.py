@@ -250,30 +250,28 @@ def test_build_keeps_frames_where_it_is_told(tmp_path, videos, capsys, monkeypat
         seen.clear()
 
 
-@pytest.fixture
-def small_files(request):
-    """Lets no file of this process and its children grow beyond 20 kB."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
+def let_no_file_grow():
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
 
 @pytest.mark.parametrize("resumes", [True, False], ids=["kept frames", "shards"])
-def test_a_write_that_fails_is_one_clear_line(
-    tmp_path, videos, capsys, small_files, resumes
-):
+def test_a_write_that_fails_is_one_clear_line(tmp_path, videos, resumes):
     options = ["--manual-dir", videos, "--data-dir", tmp_path / "data"]
     options += [] if resumes else ["--no-resume"]
-    code, _, err = run("build", "folder", *options, capsys=capsys)
-    assert code == 1
-    (line,) = (line for line in err.splitlines() if line.startswith("kinetics-clips:"))
+    done = subprocess.run(
+        command("build", "folder", *options),
+        preexec_fn=let_no_file_grow,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    (line,) = (line for line in lines if line.startswith("kinetics-clips:"))
     assert "error: " in line
     assert str(tmp_path / "data") in line
     assert "too large" in line.lower()
-    assert "Traceback" not in err
+    assert "Traceback" not in done.stderr
     assert not list((tmp_path / "data").rglob("dataset_info.json"))
 
 

@@ -72,6 +72,31 @@ def test_encode_scales_down_only(tmp_path, height, width, short_side, expected):
     assert numbers(encoded) == [0, 1, 2]
 
 
+@pytest.mark.parametrize(("height", "width"), [(96, 128), (96, 130), (130, 96)])
+@pytest.mark.parametrize("short_side", [47, 48, 49])
+def test_encode_gives_the_same_bytes_every_time(tmp_path, height, width, short_side):
+    path = write(tmp_path / "video.mp4", 4, height=height, width=width)
+    settings = EncodeSettings(short_side, 90)
+    first = frames.encode(path, settings)
+    for number in range(8):
+        np.full((300, 300), number, np.uint8)  # into memory that is used again
+        assert frames.encode(path, settings) == first
+    # The last row and column, which libjpeg-turbo fills up to pairs, are no others.
+    picture = decode(first.frames[0]).astype(int)[20:]  # below the number's blocks
+    assert np.abs(picture[-1] - picture[-2]).max() < 12
+    assert np.abs(picture[:, -1] - picture[:, -2]).max() < 12
+
+
+def test_encode_is_as_true_as_rgb_scaled_by_area(tmp_path):
+    # Between what the decoder gives as RGB and the JPEG at its best.
+    path = write(tmp_path / "video.mp4", 2, height=360, width=640)
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    _, frame = capture.read()
+    expected = cv2.resize(frame[:, :, ::-1], (228, 128), interpolation=cv2.INTER_AREA)
+    encoded = frames.encode(path, EncodeSettings(128, 98))
+    assert cv2.PSNR(decode(encoded.frames[0]), expected) > 35
+
+
 def test_encode_scales_without_aliasing(tmp_path):
     # Every fourth column is white: a scaler that skips pixels gives black or white.
     path = str(tmp_path / "stripes.avi")
