@@ -33,13 +33,11 @@ _MAX_LINEAR_RATIO = 1.5
 _PIXEL_FORMATS = ("yuv420p", "yuvj420p")  # all others become the first
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 
-# From the range of a video, 16 to 235 and 16 to 240, to that of a JPEG, 0 to 255.
-_LEVELS = np.arange(256)
-_BRIGHTNESS = np.clip((_LEVELS - 16) * 255 / 219 + 0.5, 0, 255).astype(np.uint8)
-_COLOUR = np.clip((_LEVELS - 128) * 255 / 224 + 128.5, 0, 255).astype(np.uint8)
-_TABLES = {
-    False: (_BRIGHTNESS, _COLOUR, _COLOUR),
-    True: (_LEVELS.astype(np.uint8),) * 3,
+# (lowest level, factor, summand) from the range of a video, 16 to 235 for brightness
+# and 16 to 240 for colours, to that of a JPEG, 0 to 255; by whether it has that one.
+_LEVELS = {
+    False: ((16, 255 / 219, 0.0), *((16, 255 / 224, 0.5),) * 2),
+    True: ((0, 1.0, 0.0),) * 3,
 }
 
 # What frames depend on besides the settings.
@@ -348,11 +346,10 @@ class _JpegEncoder:
 
     def __call__(self, frame: _Frame) -> bytes:
         """Returns the frame as a JPEG."""
-        tables = _TABLES[frame.full_range]
         scaled = [
-            plane.fill(pixels, table)
-            for plane, pixels, table in zip(
-                self._planes, frame.planes, tables, strict=True
+            plane.fill(pixels, *levels)
+            for plane, pixels, levels in zip(
+                self._planes, frame.planes, _LEVELS[frame.full_range], strict=True
             )
         ]
         return simplejpeg.encode_jpeg_yuv_planes(
@@ -370,15 +367,20 @@ class _Plane:
         # libjpeg-turbo reads pairs of rows and columns, the last of which has to exist.
         self._memory = np.empty((height + height % 2, width + width % 2), np.uint8)
 
-    def fill(self, pixels: np.ndarray, table: np.ndarray) -> np.ndarray:
+    def fill(
+        self, pixels: np.ndarray, low: int, factor: float, summand: float
+    ) -> np.ndarray:
         """Returns a plane at the new size with new levels; valid until the next call.
 
         Args:
           pixels: `uint8 [any height, any width]`.
-          table: `uint8 [256]`: the new level of each.
+          low: What becomes `summand`, as does all below.
+          factor: By which what lies above grows.
+          summand: Added after that.
         """
         filled = self._memory[: self._height, : self._width]
-        cv2.LUT(self._scale(pixels), table, dst=filled)
+        cv2.subtract(self._scale(pixels), low, dst=filled)
+        cv2.convertScaleAbs(filled, dst=filled, alpha=factor, beta=summand)
         self._memory[self._height :] = self._memory[self._height - 1]
         self._memory[:, self._width :] = self._memory[:, self._width - 1, np.newaxis]
         return filled

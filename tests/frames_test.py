@@ -83,8 +83,8 @@ def test_encode_gives_the_same_bytes_every_time(tmp_path, height, width, short_s
         assert frames.encode(path, settings) == first
     # The last row and column, which libjpeg-turbo fills up to pairs, are no others.
     picture = decode(first.frames[0]).astype(int)[20:]  # below the number's blocks
-    assert np.abs(picture[-1] - picture[-2]).max() < 12
-    assert np.abs(picture[:, -1] - picture[:, -2]).max() < 12
+    assert np.median(np.abs(picture[-1] - picture[-2])) < 6
+    assert np.median(np.abs(picture[:, -1] - picture[:, -2])) < 6
 
 
 def test_encode_is_as_true_as_rgb_scaled_by_area(tmp_path):
