@@ -72,7 +72,7 @@ def kill_until_done(root: Path, kills: range, rng: random.Random, most: float) -
             run.kill()
             run.wait()
             num_kills += 1
-        kept = len(list((root / "killed/downloads").glob("*/*/*/*.npz")))
+        kept = len(list((root / "killed/downloads").glob("*/*/*/*.zip")))
         _, alive = psutil.wait_procs(processes, timeout=30)
         print(
             f"kill {number}: after {moment:.1f} s, {kept} videos kept; {len(alive)} of "

@@ -1,6 +1,8 @@
 """Keeps the frames of finished videos on disk until a build is complete."""
 
+import dataclasses
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -12,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import filelock
-import numpy as np
 
 from kinetics_clips.videos import Video
 
@@ -20,6 +21,14 @@ if TYPE_CHECKING:  # importing it brings OpenCV, which readers do not need
     from kinetics_clips.frames import EncodedVideo
 
 _log = logging.getLogger(__name__)
+
+# Members of a video's file.
+_FACTS, _JPEGS = "facts.json", "jpegs"
+
+# What a file raises that is no such file, or not all of it.
+_DAMAGE = (zipfile.BadZipFile, OSError, EOFError, ValueError, KeyError, TypeError)
+
+_BUFFER = 1 << 20  # a frame a write would take three times as long
 
 _SETTINGS = "settings.json"
 _LOCK = "lock"
@@ -83,25 +92,18 @@ class Store:
 
         path = self._path(video)
         try:
-            with np.load(path, allow_pickle=False) as kept:  # checks a CRC-32
-                if kept["source"].tolist() != _source(video):
+            with zipfile.ZipFile(path) as kept:
+                facts = json.loads(kept.read(_FACTS))
+                if facts.pop("source") != _source(video):
                     return None
-                jpegs = memoryview(kept["jpegs"])
-                ends = np.cumsum(kept["lengths"]).tolist()
-                return frames.EncodedVideo(
-                    frames=[
-                        jpegs[start:end].tobytes()
-                        for start, end in zip([0, *ends], ends, strict=False)
-                    ],
-                    height=int(kept["height"]),
-                    width=int(kept["width"]),
-                    fps=float(kept["fps"]),
-                    truncated=bool(kept["truncated"]),
-                    seconds=float(kept["seconds"]),
-                )
+                jpegs = memoryview(kept.read(_JPEGS))  # checks its CRC-32
+            ends = list(itertools.accumulate(facts.pop("lengths"), initial=0))
+            return frames.EncodedVideo(
+                [jpegs[a:b].tobytes() for a, b in itertools.pairwise(ends)], **facts
+            )
         except FileNotFoundError:
             return None
-        except (zipfile.BadZipFile, EOFError, OSError, ValueError, KeyError) as error:
+        except _DAMAGE as error:
             _log.warning("%s: damaged, decoded again: %s", path, error)
             return None
 
@@ -113,24 +115,26 @@ class Store:
         """
         path = self._path(video)
         path.parent.mkdir(exist_ok=True)
-        _write(
-            path,
-            lambda file: np.savez(
-                file,
-                source=np.array(_source(video)),
-                jpegs=np.frombuffer(b"".join(encoded.frames), np.uint8),
-                lengths=np.array([len(jpeg) for jpeg in encoded.frames]),
-                height=encoded.height,
-                width=encoded.width,
-                fps=encoded.fps,
-                truncated=encoded.truncated,
-                seconds=encoded.seconds,
-            ),
-        )
+        facts = {
+            field.name: getattr(encoded, field.name)
+            for field in dataclasses.fields(encoded)
+            if field.name != "frames"
+        }
+        facts["source"] = _source(video)
+        facts["lengths"] = [len(jpeg) for jpeg in encoded.frames]
+
+        def write(file: BinaryIO) -> None:
+            with zipfile.ZipFile(file, "w") as kept:
+                kept.writestr(_FACTS, json.dumps(facts))
+                with kept.open(_JPEGS, "w") as jpegs:
+                    for jpeg in encoded.frames:
+                        jpegs.write(jpeg)
+
+        _write(path, write)
 
     def num_bytes(self) -> int:
         """Returns the bytes of all that is kept."""
-        return sum(path.stat().st_size for path in self.directory.glob("*/*.npz"))
+        return sum(path.stat().st_size for path in self.directory.glob("*/*.zip"))
 
     def finish(self, built: str) -> None:
         """Notes that the build is complete but for its dataset's final place.
@@ -150,7 +154,7 @@ class Store:
         # Ids may hold any character, and a folder must not hold 300,000 files.
         key = f"{video.annotation.split}/{video.annotation.video_id}"
         name = hashlib.blake2b(key.encode("utf-8", "surrogateescape")).hexdigest()[:40]
-        return self.directory / name[:2] / f"{name}.npz"
+        return self.directory / name[:2] / f"{name}.zip"
 
 
 def remove_finished(directory: Path, built: str) -> bool:
@@ -189,7 +193,7 @@ def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Writes a file that is there as a whole or not at all, whenever this is killed."""
     temporary = path.with_suffix(".tmp")
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("wb", buffering=_BUFFER) as file:
             write(file)
         os.replace(temporary, path)
     except OSError as error:  # of a full disk it does not say which

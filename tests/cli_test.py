@@ -153,7 +153,7 @@ def test_a_signal_ends_a_build_and_its_workers(tmp_path, signal_number):
     kept = tmp_path / "data/downloads/kinetics_clips/folder"
     try:
         end = time.monotonic() + 60
-        while len(list(kept.glob("*/*.npz"))) < 40:
+        while len(list(kept.glob("*/*.zip"))) < 40:
             assert process.poll() is None and time.monotonic() < end
             time.sleep(0.05)
         children = psutil.Process(process.pid).children(recursive=True)
@@ -183,13 +183,13 @@ def test_a_killed_build_goes_on_to_the_same_records(tmp_path):
                 command("build", "folder", *options), stdout=log, stderr=log
             )
         end = time.monotonic() + 60
-        while len(list(kept.glob("*/*.npz"))) < num_kept:
+        while len(list(kept.glob("*/*.zip"))) < num_kept:
             assert process.poll() is None, (tmp_path / "log").read_text()
             assert time.monotonic() < end
             time.sleep(0.01)
         process.kill()
         process.wait()
-    damaged = next(iter(kept.glob("*/*.npz")))
+    damaged = next(iter(kept.glob("*/*.zip")))
     damaged.write_bytes(damaged.read_bytes()[:-100])
 
     last = subprocess.run(
