@@ -170,7 +170,7 @@ def _opened(source: Path | bytes) -> Iterator[av.container.InputContainer]:
     except (av.FFmpegError, ValueError) as error:
         raise VideoError("not a video", f"{size} bytes, {error}") from error
     with container:
-        if not container.streams.video:
+        if container.streams.best("video") is None:
             raise VideoError("not a video", f"no video stream in its {size} bytes")
         yield container
 

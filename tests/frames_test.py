@@ -2,6 +2,7 @@ import os
 import pickle
 import struct
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -116,6 +117,37 @@ def test_encode_keeps_colours(tmp_path):
     picture = decode(frames.encode(path, AS_IS).frames[0]).astype(int)
     disc = picture[int(96 * 0.58), int(128 * 0.8)]  # its centre in frame 0
     assert np.abs(disc - (220, 30, 40)).max() < 25
+
+
+@pytest.mark.parametrize(
+    ("codec", "pixel_format"),
+    [
+        ("mjpeg", "yuvj420p"),
+        ("mjpeg", "yuvj422p"),
+        ("ffv1", "yuv420p"),
+        ("ffv1", "yuv444p"),
+        ("ffv1", "yuv420p10le"),
+        ("ffv1", "gray"),
+        ("ffv1", "bgr0"),
+    ],
+)
+def test_encode_understands_pixel_formats(tmp_path, codec, pixel_format):
+    drawn = synthetic.draw_frame(1234, height=95, width=127)
+    path = tmp_path / "video.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=30)
+        stream.height, stream.width, stream.pix_fmt = *drawn.shape[:2], pixel_format
+        for _ in range(2):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(drawn)))
+        container.mux(stream.encode(None))
+    for jpeg in frames.encode(path, EncodeSettings(None, 95)).frames:
+        picture = decode(jpeg)
+        assert synthetic.read_number(picture) == 1234
+        grey = [cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) for p in (drawn, picture)]
+        # A range taken for the other one is off by 8 on average, and by 20 at most.
+        difference = grey[0].astype(int) - grey[1]
+        assert abs(difference.mean()) < 2
+        assert np.percentile(np.abs(difference), 95) < 6
 
 
 def test_encode_quality_sets_the_size(tmp_path):
