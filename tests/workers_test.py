@@ -149,7 +149,7 @@ def test_deadline_grows_with_the_file(tmp_path):
     path = tmp_path / "video.mp4"
     with path.open("wb") as file:
         file.truncate(25_000_000)
-    assert workers._deadline(path) == pytest.approx(310)
+    assert workers._deadline(path) == pytest.approx(85)
     assert workers._deadline(tmp_path / "nowhere.mp4") == 60
 
 
