@@ -243,6 +243,8 @@ def _build(args: argparse.Namespace) -> int:
     builder, resume_dir = _builder(args, keep=not args.no_resume)
     name = f"{builder.name}/{builder.builder_config.name}"
     exists = builder.is_prepared()
+    if not args.overwrite:
+        builder.require_same_values()
     metadata = builder.info.metadata or {}
     if (
         exists

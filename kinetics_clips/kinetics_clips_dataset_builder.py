@@ -300,18 +300,20 @@ https://github.com/cvdfoundation/kinetics-dataset
             build_dirs.swap(final)
             self.info.update_data_dir(self.data_dir)
         else:
-            self._check_what_exists()
+            self.require_same_values()
+            if final.is_dir() and not any(final.iterdir()):
+                final.rmdir()  # TFDS would take it for a dataset
             super().download_and_prepare(download_config=download_config, **kwargs)
         if self._store:  # not before all is in its place
             self._store.remove()
             self._store = None
 
-    def _check_what_exists(self) -> None:
-        if not self.data_path.exists():
-            return
-        if not any(self.data_path.iterdir()):
-            self.data_path.rmdir()  # TFDS would take it for a dataset
-            return
+    def require_same_values(self) -> None:
+        """Requires that a dataset of that name, if one exists, has the config's values.
+
+        Raises:
+          ValueError: If it was built with other ones.
+        """
         built = self.info.metadata and self.info.metadata.get("config")
         values = self.builder_config.values
         if built and built != values:

@@ -1,3 +1,4 @@
+import re
 import resource
 import shutil
 import signal
@@ -56,6 +57,13 @@ def test_build_stops_at_what_is_there(tmp_path, videos, capsys):
     assert code == 1
     assert "kinetics_clips/my_lab exists: built 20" in err
     assert f"from {videos}, at {report.parent}." in err
+    assert report.stat().st_ino == before
+
+    # The same name for something else is a mistake, not what is wanted.
+    other = [*options, "--jpeg-quality", 60]
+    code, _, err = run("build", "folder", *other, capsys=capsys)
+    assert code == 1
+    assert re.search(r"got 'my_lab': .*'jpeg_quality': 60.* built with .*: 85", err)
     assert report.stat().st_ino == before
 
     # A wrong directory does not cost what is there.
