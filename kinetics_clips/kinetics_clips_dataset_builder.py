@@ -401,8 +401,8 @@ https://github.com/cvdfoundation/kinetics-dataset
                 if video.problem is not None:
                     self._fail(video, *video.problem)
             to_encode = self.select(split)
-            if not self._any_stored(to_encode):
-                # TFDS would end the build of all splits on an empty one.
+            # TFDS would end the build of all splits on an empty one.
+            if len(found.splits) > 1 and not self._any_stored(to_encode):
                 _log.warning("%s: left out: no video can be stored", split.name)
                 continue
             _log.info("%s: %d videos are taken", split.name, len(to_encode))
@@ -410,10 +410,7 @@ https://github.com/cvdfoundation/kinetics-dataset
             self._open_generators.enter_context(contextlib.closing(generator))
             generators[split.name] = generator
         if not generators:
-            raise ValueError(
-                f"{root} must hold at least one video that can be stored, got "
-                f"{report.summary(self._rows)}. The log above names them."
-            )
+            raise self._nothing_stored()
         return generators
 
     def _any_stored(self, to_encode: list[Video]) -> bool:
@@ -447,6 +444,14 @@ https://github.com/cvdfoundation/kinetics-dataset
                     yield video.annotation.video_id, _example(video, result)
                 progress.update()
                 progress.set_postfix(failed=num_failed, refresh=False)
+        if num_failed == len(to_encode):
+            raise self._nothing_stored()
+
+    def _nothing_stored(self) -> ValueError:
+        return ValueError(
+            "`manual_dir` must hold at least one video that can be stored, got "
+            f"{report.summary(self._rows)}. The log above names them."
+        )
 
     def _fail(self, video: Video, reason: str, detail: str) -> None:
         """Reports a video that is not stored, and logs it by name."""

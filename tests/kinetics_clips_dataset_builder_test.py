@@ -250,9 +250,12 @@ def test_report_rows_of_stored_videos_measure_them(builder):
     }
 
 
-def test_nothing_to_store_is_an_error(tmp_path):
-    (tmp_path / "videos/train/a").mkdir(parents=True)
-    (tmp_path / "videos/train/a/empty.mp4").touch()
+@pytest.mark.parametrize("content", [b"", b"no video"])
+@pytest.mark.parametrize("splits", [["train"], ["train", "val"]])
+def test_nothing_to_store_is_an_error(tmp_path, splits, content):
+    for split in splits:
+        (tmp_path / "videos" / split / "a").mkdir(parents=True)
+        (tmp_path / "videos" / split / "a/bad.mp4").write_bytes(content)
     with pytest.raises(
         ValueError,
         match=r"at least one video that can be stored, got train: 0 stored, 1",
