@@ -28,6 +28,7 @@ setuptools.setup(
         "importlib_resources",  # TFDS needs it to prepare a dataset, undeclared
         "av>=14",
         "filelock>=3.12",
+        "google-crc32c>=1.5",
         "loky>=3.4",
         "numpy>=2.0",
         "opencv-python-headless>=4.12",

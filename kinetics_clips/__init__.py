@@ -13,37 +13,48 @@ import importlib
 from typing import TYPE_CHECKING
 
 from kinetics_clips.datasets import label_name
+from kinetics_clips.frame_index import FrameIndexError, UnreadableVideoError
 from kinetics_clips.kinetics_clips_dataset_builder import Builder, KineticsClipsConfig
-from kinetics_clips.windows import ClipSpec
+from kinetics_clips.windows import VIEWS_1X3, VIEWS_4X3, VIEWS_10X3, ClipSpec
 
 if TYPE_CHECKING:
-    from kinetics_clips.clips import (
-        EncodedFrames,
-        load_clips,
-        read_config,
-        sample_clip,
-    )
+    from kinetics_clips.clip_source import ClipSource
+    from kinetics_clips.clips import load_clips
+    from kinetics_clips.streaming import EncodedFrames, read_config, sample_clip
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "VIEWS_1X3",
+    "VIEWS_4X3",
+    "VIEWS_10X3",
     "Builder",
+    "ClipSource",
     "ClipSpec",
     "EncodedFrames",
+    "FrameIndexError",
     "KineticsClipsConfig",
+    "UnreadableVideoError",
     "label_name",
     "load_clips",
     "read_config",
     "sample_clip",
 ]
 
-# These need TensorFlow, which takes seconds to import: on first use.
-_IN_CLIPS = {"EncodedFrames", "load_clips", "read_config", "sample_clip"}
+# These need TensorFlow, which takes seconds to import, or codecs: on first use.
+_LAZY = {
+    "ClipSource": "clip_source",
+    "EncodedFrames": "streaming",
+    "load_clips": "clips",
+    "read_config": "streaming",
+    "sample_clip": "streaming",
+}
 
 
 def __getattr__(name: str) -> object:
-    if name in _IN_CLIPS:
-        return getattr(importlib.import_module("kinetics_clips.clips"), name)
+    if name in _LAZY:
+        module = importlib.import_module(f"kinetics_clips.{_LAZY[name]}")
+        return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

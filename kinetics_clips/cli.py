@@ -13,7 +13,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 import kinetics_clips
-from kinetics_clips import check, report, resume, videos
+from kinetics_clips import check, datasets, frame_index, report, resume, videos
 from kinetics_clips import kinetics_clips_dataset_builder as dataset_builder
 from kinetics_clips.videos import Video
 
@@ -117,6 +117,21 @@ def _parser() -> argparse.ArgumentParser:
         "end",
     )
     build.set_defaults(run=_build)
+
+    index = commands.add_parser(
+        "index",
+        help="index the frames of a prepared dataset, and verify it; builds do both",
+        epilog="example: kinetics-clips index kinetics_clips/k400",
+    )
+    index.add_argument(
+        "dataset",
+        metavar="DATASET",
+        help="a TFDS name or the directory of a prepared dataset, with a sequence of "
+        "images",
+    )
+    _add_data_dir(index, "where a name is looked for")
+    _add_workers(index)
+    index.set_defaults(run=_index)
     return parser
 
 
@@ -139,14 +154,7 @@ def _build_options() -> argparse.ArgumentParser:
     options.add_argument(
         "--name", default="", help="of the config (default: made from the other values)"
     )
-    options.add_argument(
-        "--data-dir",
-        type=_local,
-        default=Path(tfds.core.constants.DATA_DIR).expanduser(),
-        metavar="DIR",
-        help="where the dataset goes (default: $TFDS_DATA_DIR or "
-        "~/tensorflow_datasets)",
-    )
+    _add_data_dir(options, "where the dataset goes")
     options.add_argument(
         "--short-side",
         type=_whole_or_none,
@@ -171,9 +179,7 @@ def _build_options() -> argparse.ArgumentParser:
     options.add_argument(
         "--max-videos", type=int, metavar="N", help="of each split (default: all)"
     )
-    options.add_argument(
-        "--workers", type=int, metavar="N", help="processes (default: one a core)"
-    )
+    _add_workers(options)
     resume = options.add_mutually_exclusive_group()
     resume.add_argument(
         "--resume-dir",
@@ -188,6 +194,22 @@ def _build_options() -> argparse.ArgumentParser:
         help="keep none: half the disk, but an interrupted build starts over",
     )
     return options
+
+
+def _add_data_dir(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "--data-dir",
+        type=_local,
+        default=Path(tfds.core.constants.DATA_DIR).expanduser(),
+        metavar="DIR",
+        help=f"{what} (default: $TFDS_DATA_DIR or ~/tensorflow_datasets)",
+    )
+
+
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="processes (default: one a core)"
+    )
 
 
 def _local(text: str) -> Path:
@@ -295,6 +317,17 @@ def _build_anew(
             ),
         )
     )
+
+
+def _index(args: argparse.Namespace) -> int:
+    builder = datasets.find(args.dataset, args.data_dir)
+    for path in frame_index.build(builder, args.workers):
+        index = frame_index.FrameIndex(path)
+        print(
+            f"Verified {len(index)} videos of {len(index.shards)} shards, and indexed "
+            f"their frames: {path}"
+        )
+    return 0
 
 
 def _builder(

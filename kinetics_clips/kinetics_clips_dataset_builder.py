@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow_datasets as tfds
 
-from kinetics_clips import annotations, build_dirs, report, resume, videos
+from kinetics_clips import (
+    annotations,
+    build_dirs,
+    frame_index,
+    report,
+    resume,
+    videos,
+)
 from kinetics_clips.videos import RELEASES, Found, Video
 
 if TYPE_CHECKING:  # readers import this module too, and need no video codec
@@ -367,13 +374,15 @@ https://github.com/cvdfoundation/kinetics-dataset
         )
 
     def _download_and_prepare(self, dl_manager, download_config) -> None:
-        """Runs TFDS's own method; ends the workers; keeps the report with the data."""
+        """Runs TFDS's own method; adds the frame index and the report."""
         self._rows: list[report.Row] = []
         with (
             build_dirs.in_work(self.data_path),
             contextlib.ExitStack() as self._open_generators,
         ):
             super()._download_and_prepare(dl_manager, download_config)
+            if self.info.file_format is tfds.core.FileFormat.TFRECORD:
+                frame_index.build(self, self.num_workers)
         order = [*annotations.SPLITS, videos.NO_SPLIT]
         self._rows.sort(key=lambda r: (order.index(r.split), r.filename, r.video_id))
         report.write(self.data_path / report.FILENAME, self._rows)

@@ -3,16 +3,18 @@
 import contextlib
 import csv
 import os
+import shutil
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import numpy as np
 import psutil
 import pytest
 import tensorflow_datasets as tfds
 
 import kinetics_clips
-from kinetics_clips import synthetic
+from kinetics_clips import frame_index, synthetic
 from kinetics_clips.annotations import Annotation
 from kinetics_clips.sources import File
 from kinetics_clips.videos import Video
@@ -65,6 +67,11 @@ def read_report(builder: tfds.core.DatasetBuilder) -> list[dict]:
         return list(csv.DictReader(file))
 
 
+def numbers(frames) -> list[int]:
+    """Reads the numbers that frames carry, uint8 `[length, height, width, 3]`."""
+    return [synthetic.read_number(frame) for frame in np.asarray(frames)]
+
+
 def workers_of(process: psutil.Process) -> list[psutil.Process]:
     """Returns the processes that encode, without loky's resource tracker."""
     found = []
@@ -83,6 +90,15 @@ def data_dir(tmp_path_factory) -> Path:
     write_tree(root, "validation", VALIDATION)
     directory = tmp_path_factory.mktemp("data")
     build(root, directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def streamed_dir(tmp_path_factory, data_dir) -> Path:
+    """The same as `data_dir`, without a frame index."""
+    directory = tmp_path_factory.mktemp("streamed")
+    ignored = shutil.ignore_patterns(f"*{frame_index.SUFFIX}")
+    shutil.copytree(data_dir, directory, ignore=ignored, dirs_exist_ok=True)
     return directory
 
 

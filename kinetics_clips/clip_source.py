@@ -1,0 +1,409 @@
+"""Random access to clips through the frame index, without TensorFlow."""
+
+import concurrent.futures
+import functools
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import loky
+import numpy as np
+import simplejpeg
+import tensorflow_datasets as tfds
+
+from kinetics_clips import datasets, frame_index, windows
+from kinetics_clips.arrays import ArrayPool
+from kinetics_clips.frame_index import FrameIndex, UnreadableVideoError
+from kinetics_clips.windows import ClipSpec, View
+
+_log = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
+
+RAISE, SKIP = "raise", "skip"
+
+# Frames that a thread decodes in one go: few enough that many cores share one clip,
+# enough that handing them out costs nothing beside decoding them.
+_FRAMES_A_TASK = 16
+
+# Memory for decoded clips, and for windows as they are stored.
+_decoded = ArrayPool(max_free=2)
+_encoded = ArrayPool(max_free=64)
+_STEP = 1 << 18  # sizes of the latter are multiples of it: memory fits again
+
+_scratch = threading.local()  # a frame of the thread, decoded and not yet cropped
+
+
+class ClipSource:
+    """The clips of a split: `source[i]` is a random one of its `i`-th video.
+
+        source = kinetics_clips.ClipSource("kinetics_clips/k400", "train", spec, seed=0)
+        source[17]["video"].shape
+
+    Videos are numbered as they are stored. A source may be pickled, forked, and used by
+    many threads. An array that it has returned is never written to again.
+
+    Args:
+      dataset: A TFDS name, the directory of a prepared dataset, or a builder.
+      split: Any TFDS split expression, such as `train[:80%]`.
+      spec: What a clip is.
+      seed: A whole number, for clips that depend on it, the epoch and the video's id
+        alone; None draws anew at every access.
+      data_dir: Where a name is looked for; TFDS's default when None.
+      num_threads: That decode a batch; None = the cores that this process may use.
+
+    Attributes:
+      spec: What a clip is.
+
+    Raises:
+      FileNotFoundError: If the dataset is not there; says how to build it.
+      FrameIndexError: If its frame index is not there, damaged, or of other shards;
+        says how to make it.
+      ValueError: If there is no such split.
+    """
+
+    def __init__(
+        self,
+        dataset: datasets.Dataset,
+        split: str,
+        spec: ClipSpec,
+        seed: int | None = None,
+        data_dir: str | os.PathLike | None = None,
+        num_threads: int | None = None,
+    ):
+        self.spec = spec
+        self._seed = seed
+        self._epoch = 0
+        self._num_threads = num_threads or loky.cpu_count()
+        self._indexes, self._videos = _videos_of(
+            datasets.find(dataset, data_dir), split
+        )
+
+    def __len__(self) -> int:
+        """Returns the number of videos."""
+        return len(self._videos)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Makes a source that has a seed draw the clips of an epoch; the first is 0."""
+        self._epoch = epoch
+
+    def __getitem__(self, number: int) -> dict[str, object]:
+        """Returns a clip of a video.
+
+        Args:
+          number: Of the video, in `[-len(self), len(self))`.
+
+        Returns:
+          `video` uint8 `[length, height, width, 3]`, RGB; `label` int64, -1 where there
+          is none; `video_id` bytes; `frame_indices` int32 `[length]`, the stored frames
+          of the clip. Of several views, `video` and `frame_indices` have a leading axis
+          of them, window by window.
+
+        Raises:
+          IndexError: If there is no such video.
+          UnreadableVideoError: If it is not what was written; names video and frame.
+          FrameIndexError: If its shard has changed since it was indexed.
+          OSError: If its shard cannot be read.
+        """
+        return self.sample(number, self._generator(number, self._key()))
+
+    def sample(self, number: int, rng: np.random.Generator) -> dict[str, object]:
+        """Returns a clip of a video as `source[number]` does, drawn with `rng`."""
+        clip = _read(*self._place(number), rng, self.spec)
+        clips = _decode([clip], self.spec, map, RAISE)
+        return {name: values[0] for name, values in clips.items()}
+
+    def batch(
+        self, numbers: Iterable[int], key: int | None = None, on_error: str = RAISE
+    ) -> dict[str, np.ndarray]:
+        """Returns clips of several videos, decoded over the cores into one array.
+
+        Args:
+          numbers: Of the videos.
+          key: Of an epoch, as `windows.epoch_key` gives it; None = that of the source's
+            seed and epoch.
+          on_error: `raise`, or `skip` to leave out videos that cannot be read, and log
+            them.
+
+        Returns:
+          What `source[number]` returns, with a leading axis of clips.
+
+        Raises:
+          ValueError: If the clips are not of one size. All others as `source[number]`.
+        """
+        key = self._key() if key is None else key
+        call = _executor(os.getpid(), self._num_threads).map
+
+        def read(number: int) -> _Clip:
+            return _read(*self._place(number), self._generator(number, key), self.spec)
+
+        clips = [
+            clip
+            for clip in call(_or_unreadable(read), numbers)
+            if not _is_unreadable(clip, on_error)
+        ]
+        return _decode(clips, self.spec, call, on_error)
+
+    def _key(self) -> int | None:
+        if self._seed is None:
+            return None
+        return windows.epoch_key(self._seed, self._epoch)
+
+    def _generator(self, number: int, key: int | None) -> np.random.Generator:
+        if key is None:
+            return np.random.default_rng()
+        return windows.generator(key, _video_id(*self._place(number)))
+
+    def _place(self, number: int) -> tuple[FrameIndex, int]:
+        if not -len(self) <= number < len(self):
+            raise IndexError(
+                f"`number` must be in [{-len(self)}, {len(self)}), got {number}."
+            )
+        which, video = self._videos[number].tolist()
+        return self._indexes[which], video
+
+
+def _videos_of(
+    builder: tfds.core.DatasetBuilder, split: str
+) -> tuple[list[FrameIndex], np.ndarray]:
+    """Returns indexes, and of each video which one and its number there, `[n, 2]`."""
+    directory = Path(builder.data_path)
+    split_of = {
+        filename: name
+        for name, info in builder.info.splits.items()
+        for filename in info.filenames
+    }
+    indexes: dict[str, FrameIndex] = {}
+    videos = [np.empty((0, 2), np.int64)]
+    for part in builder.info.splits[split].file_instructions:
+        shard = os.path.basename(part.filename)
+        name = split_of[shard]
+        if name not in indexes:
+            indexes[name] = FrameIndex(frame_index.path_of(directory, name))
+        numbers = indexes[name].videos_of(shard)[part.skip :]
+        numbers = numbers if part.take < 0 else numbers[: part.take]
+        which = np.full(len(numbers), list(indexes).index(name))
+        videos.append(np.stack([which, np.asarray(numbers, np.int64)], axis=1))
+    return list(indexes.values()), np.concatenate(videos)
+
+
+class _Clip(NamedTuple):
+    """A clip that is drawn and read, but not decoded.
+
+    Attributes:
+      name: Of the video and its shard, for a person.
+      label: -1 where there is none.
+      video_id: Of the video.
+      frame_indices: int32 `[num_windows, length]`.
+      jpegs: Frame -> its bytes, of each that is needed.
+      places: Frame -> (window, number there) wherever it is shown.
+      size: (height, width) of a frame, in pixels.
+      view: Which pixels are shown.
+    """
+
+    name: str
+    label: int
+    video_id: bytes
+    frame_indices: np.ndarray
+    jpegs: dict[int, np.ndarray]
+    places: dict[int, list[tuple[int, int]]]
+    size: tuple[int, int]
+    view: View
+
+
+def _read(
+    index: FrameIndex, video: int, rng: np.random.Generator, spec: ClipSpec
+) -> _Clip:
+    """Draws a clip of a video and reads the frames it needs."""
+    stored_fps = index.features["fps"][video] if "fps" in index.features else 0.0
+    if spec.fps is not None and not stored_fps > 0:
+        raise UnreadableVideoError(
+            f"{index.describe(video)} must have a known rate for clips of {spec.fps} "
+            f"frames a second, got {stored_fps}. Use `stride` instead of `fps`."
+        )
+    frame_indices = windows.draw_frames(rng, index.num_frames(video), stored_fps, spec)
+    places = {}
+    for window, row in enumerate(frame_indices.tolist()):
+        for at, frame in enumerate(row):
+            places.setdefault(frame, []).append((window, at))
+    needed = sorted(places)
+    jpegs = dict(zip(needed, index.read(video, needed, _take_bytes), strict=True))
+    try:
+        size = simplejpeg.decode_jpeg_header(jpegs[needed[0]])[:2]
+    except ValueError as error:
+        raise _no_jpeg(index.describe(video), needed[0], error) from error
+    return _Clip(
+        name=index.describe(video),
+        label=index.features["label"][video] if "label" in index.features else -1,
+        video_id=_video_id(index, video),
+        frame_indices=frame_indices,
+        jpegs=jpegs,
+        places=places,
+        size=size,
+        view=windows.draw_view(rng, *size, spec),
+    )
+
+
+def _video_id(index: FrameIndex, video: int) -> bytes:
+    if "video_id" in index.features:
+        return index.features["video_id"][video]
+    return index.describe(video).encode()  # of another builder's dataset
+
+
+def _take_bytes(num_bytes: int) -> np.ndarray:
+    return _encoded.take((-(-num_bytes // _STEP) * _STEP,))[:num_bytes]
+
+
+def _decode(
+    clips: list[_Clip], spec: ClipSpec, call: Callable[..., Iterable], on_error: str
+) -> dict[str, np.ndarray]:
+    """Decodes clips into one array.
+
+    Args:
+      clips: To decode.
+      spec: What they are.
+      call: As `map`, may run in parallel.
+      on_error: As of `ClipSource.batch`.
+    """
+    sizes = {clip.view.size for clip in clips} or {(spec.side or 0,) * 2}
+    if len(sizes) > 1:
+        raise ValueError(
+            "The clips of a batch must have one size, got (height, width) "
+            f"{sorted(sizes)}. Set a crop, as in ClipSpec(crop=224), or read single "
+            "clips."
+        )
+    video = _decoded.take((len(clips), spec.num_views, spec.length, *sizes.pop(), 3))
+    tasks = []
+    for number, clip in enumerate(clips):
+        frames = list(clip.jpegs)
+        tasks += [
+            (number, frames[first : first + _FRAMES_A_TASK])
+            for first in range(0, len(frames), _FRAMES_A_TASK)
+        ]
+
+    def decode(task: tuple[int, list[int]]) -> None:
+        number, frames = task
+        _decode_frames(clips[number], frames, video[number])
+
+    results = call(_or_unreadable(decode), tasks)
+    lost = {
+        number
+        for (number, _), result in zip(tasks, results, strict=True)
+        if _is_unreadable(result, on_error)
+    }
+    if lost:
+        kept = [number for number in range(len(clips)) if number not in lost]
+        clips, video = [clips[number] for number in kept], video[kept]
+    frame_indices = np.empty((len(clips), spec.num_windows, spec.length), np.int32)
+    for number, clip in enumerate(clips):
+        frame_indices[number] = clip.frame_indices
+    if spec.num_views == 1:
+        video, frame_indices = video[:, 0], frame_indices[:, 0]
+    else:
+        frame_indices = np.repeat(frame_indices, spec.num_crops, axis=1)
+    video_ids = np.empty(len(clips), object)
+    video_ids[:] = [clip.video_id for clip in clips]
+    return {
+        "video": video,
+        "label": np.array([clip.label for clip in clips], np.int64),
+        "video_id": video_ids,
+        "frame_indices": frame_indices,
+    }
+
+
+def _decode_frames(clip: _Clip, frames: Iterable[int], views: np.ndarray) -> None:
+    """Decodes frames to their places in uint8 `[num_views, length, h, w, 3]`."""
+    view = clip.view
+    height, width = clip.size
+    # A frame that is shown as a whole is decoded to where it is shown first.
+    in_place = view.boxes == [(0, 0, height, width)] and view.size == clip.size
+    in_place &= not view.flip
+    pixels = None if in_place else _frame_memory(height, width)
+    for frame in frames:
+        places = clip.places[frame]
+        if in_place:
+            pixels = views[places[0]]
+        try:
+            shape = simplejpeg.decode_jpeg(
+                clip.jpegs[frame], "RGB", buffer=pixels
+            ).shape
+        except ValueError as error:
+            raise _no_jpeg(clip.name, frame, error) from error
+        if shape != pixels.shape:
+            raise _no_jpeg(clip.name, frame, f"{shape}, expected {pixels.shape}")
+        if in_place:
+            for place in places[1:]:
+                views[place] = pixels
+            continue
+        scaled = _resized(pixels, view.scaled)
+        for crop, (top, left, box_height, box_width) in enumerate(view.boxes):
+            shown = scaled[top : top + box_height, left : left + box_width]
+            shown = _resized(shown, view.size)
+            if view.flip:
+                shown = shown[:, ::-1]
+            for window, at in places:
+                views[window * len(view.boxes) + crop, at] = shown
+
+
+def _frame_memory(height: int, width: int) -> np.ndarray:
+    num_bytes = height * width * 3
+    memory = getattr(_scratch, "memory", None)
+    if memory is None or len(memory) < num_bytes:
+        memory = _scratch.memory = np.empty(num_bytes, np.uint8)
+    return memory[:num_bytes].reshape(height, width, 3)
+
+
+def _resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    if pixels.shape[:2] == size:
+        return pixels
+    import cv2  # brings video codecs, which only those need who scale
+
+    height, width = size
+    shrinks = height * width < pixels.shape[0] * pixels.shape[1]
+    return cv2.resize(
+        pixels,
+        (width, height),
+        interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
+    )
+
+
+def _no_jpeg(name: str, frame: int, problem: object) -> UnreadableVideoError:
+    return UnreadableVideoError(
+        f"Frame {frame} of {name} must be a JPEG of the video's size, got {problem}. "
+        "Build the dataset again."
+    )
+
+
+def _or_unreadable(
+    function: Callable[..., _Result],
+) -> Callable[..., _Result | UnreadableVideoError]:
+    """Returns the function, but with one of its errors as a result."""
+
+    @functools.wraps(function)
+    def call(argument: object) -> _Result | UnreadableVideoError:
+        try:
+            return function(argument)
+        except UnreadableVideoError as error:
+            return error
+
+    return call
+
+
+def _is_unreadable(result: object, on_error: str) -> bool:
+    """Tells whether a video is to be skipped; raises where it is not."""
+    if not isinstance(result, UnreadableVideoError):
+        return False
+    if on_error != SKIP:
+        raise result
+    _log.warning("skipped: %s", result)
+    return True
+
+
+@functools.lru_cache
+def _executor(
+    process_id: int, num_threads: int
+) -> concurrent.futures.ThreadPoolExecutor:
+    """Returns threads that decode; a forked process needs its own ones."""
+    return concurrent.futures.ThreadPoolExecutor(num_threads, "kinetics_clips")

@@ -1,0 +1,478 @@
+"""Finds every stored frame: in which shard its bytes lie, and their checksum.
+
+An index is one file a split, beside the shards: a row a frame, a table a feature, and
+a description of both. With it, a window of any video is one positioned read.
+"""
+
+import bisect
+import contextlib
+import itertools
+import json
+import mmap
+import os
+import shlex
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import google_crc32c
+import loky
+import numpy as np
+import tensorflow_datasets as tfds
+
+from kinetics_clips import tfrecords
+
+SUFFIX = ".frame_index"
+
+# The file's last bytes: length and CRC32C of the description, which stands before them.
+_MAGIC = b"KCINDEX1"
+_TRAILER = struct.Struct("<QI8s")
+
+# A frame: where its bytes lie in the record's data, and their CRC32C.
+_FRAME = np.dtype([("offset", "<u4"), ("length", "<u4"), ("checksum", "<u4")])
+
+_ALIGNMENT = 64
+
+# How the values of a feature are kept. Texts follow each other in a table of bytes.
+_INT, _FLOAT, _TEXT = "<i8", "<f4", "text"
+
+# Bytes of shards under which one process does it all: others take a second to start.
+_MIN_PARALLEL_BYTES = 1 << 29
+
+
+class FrameIndexError(RuntimeError):
+    """An index that is not there, damaged, or of shards that have changed since."""
+
+
+class NoFrameIndexError(FrameIndexError):
+    """There is no index."""
+
+
+class UnreadableVideoError(RuntimeError):
+    """A stored video that gives no clip: it is damaged, or its rate is unknown."""
+
+
+class Shard(NamedTuple):
+    """A file of stored videos.
+
+    Attributes:
+      name: In the dataset's directory.
+      num_videos: That it holds.
+      num_bytes: Its size.
+      modified: When it last changed, in ns since 1970.
+    """
+
+    name: str
+    num_videos: int
+    num_bytes: int
+    modified: int
+
+
+class Texts(Sequence[bytes]):
+    """The texts of a feature, in the order of the videos."""
+
+    def __init__(self, ends: np.ndarray, content: np.ndarray):
+        self._ends, self._content = ends, content
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, number: int) -> bytes:
+        return self._content[self._ends[number] : self._ends[number + 1]].tobytes()
+
+
+class FrameIndex:
+    """The index of a split, memory-mapped: opening it reads the tables, not the frames.
+
+    Args:
+      path: Of its file, beside the shards.
+
+    Attributes:
+      path: Of its file.
+      shards: In the order in which their videos are numbered.
+      features: Name -> the values of all videos: int64 or float32 `[num_videos]`, or
+        `Texts`.
+
+    Raises:
+      FrameIndexError: If there is none, it is damaged, or a shard has changed since.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        try:
+            with path.open("rb") as file:
+                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except FileNotFoundError as error:
+            raise NoFrameIndexError(self._text("must be there, but is not")) from error
+        except (OSError, ValueError) as error:  # ValueError: it is empty
+            raise self._error(f"must be readable, got {error}") from error
+        self._content = np.frombuffer(mapped, np.uint8)
+        try:
+            description = self._description()
+            self.shards = [Shard(*shard) for shard in description["shards"]]
+            tables = {
+                name: self._table(*place)
+                for name, place in description["tables"].items()
+            }
+            self._frames = tables["frames"].view(_FRAME)
+            self._first_frames = tables["first frames"]
+            self._records = tables["records"]
+            self.features = {
+                name: (
+                    Texts(tables[f"{name} ends"], tables[f"{name} bytes"])
+                    if kind == _TEXT
+                    else tables[name]
+                )
+                for name, kind in description["features"].items()
+            }
+        except (KeyError, TypeError, ValueError, struct.error) as error:
+            raise self._error(f"is damaged: {error}") from error
+        self._first_videos = list(
+            itertools.accumulate((s.num_videos for s in self.shards), initial=0)
+        )
+        for shard in self.shards:
+            try:
+                status = os.stat(path.parent / shard.name)
+            except OSError as error:
+                raise self._error(f"is of a shard that is gone: {error}") from error
+            self._require_unchanged(shard, status)
+
+    def __len__(self) -> int:
+        """Returns the number of videos."""
+        return len(self._records)
+
+    def __reduce__(self):
+        return FrameIndex, (self.path,)
+
+    def num_frames(self, video: int) -> int:
+        """Returns how many frames a video has."""
+        return int(self._first_frames[video + 1] - self._first_frames[video])
+
+    def describe(self, video: int) -> str:
+        """Returns a video's name and its shard, for a person."""
+        number = self._shard_number(video)
+        place = f"{video - self._first_videos[number]} of {self.shards[number].name}"
+        if "video_id" not in self.features:
+            return f"video {place}"
+        video_id = self.features["video_id"][video].decode(errors="backslashreplace")
+        return f"video {video_id} ({place})"
+
+    def videos_of(self, shard_name: str) -> range:
+        """Returns the numbers of the videos of a shard."""
+        names = [shard.name for shard in self.shards]
+        if shard_name not in names:
+            raise self._error(f"is not of the shard {shard_name}")
+        number = names.index(shard_name)
+        return range(self._first_videos[number], self._first_videos[number + 1])
+
+    def read(
+        self,
+        video: int,
+        frames: Sequence[int],
+        allocate: Callable[[int], np.ndarray] | None = None,
+    ) -> list[np.ndarray]:
+        """Reads frames of a video with one positioned read, and verifies them.
+
+        Args:
+          video: Its number, in `[0, len(self))`.
+          frames: Numbers of its frames, rising.
+          allocate: Returns a uint8 array of so many bytes to read into; new memory
+            when None.
+
+        Returns:
+          The encoded frames, uint8 `[num_bytes]` each, in the memory read into.
+
+        Raises:
+          UnreadableVideoError: If they are not what was written; names video and frame.
+          FrameIndexError: If the shard has changed since it was indexed.
+          OSError: If the shard cannot be read.
+        """
+        first = int(self._first_frames[video])
+        rows = self._frames[first : int(self._first_frames[video + 1])][list(frames)]
+        start = int(rows["offset"][0])
+        offsets = (rows["offset"].astype(np.int64) - start).tolist()
+        lengths = rows["length"].tolist()
+        num_bytes = offsets[-1] + lengths[-1]
+        shard = self.shards[self._shard_number(video)]
+        position = int(self._records[video]) + start
+        if offsets[-1] < 0 or position + num_bytes > shard.num_bytes:
+            raise self._damaged(video, frames[-1])
+        data = allocate(num_bytes) if allocate else np.empty(num_bytes, np.uint8)
+        self._read_into(data, shard, position)
+        encoded = []
+        for frame, offset, length, checksum in zip(
+            frames, offsets, lengths, rows["checksum"].tolist(), strict=True
+        ):
+            jpeg = data[offset : offset + length]
+            if len(jpeg) != length or google_crc32c.value(jpeg) != checksum:
+                raise self._damaged(video, frame)
+            encoded.append(jpeg)
+        return encoded
+
+    def _read_into(self, data: np.ndarray, shard: Shard, position: int) -> None:
+        # Opened anew each time, which takes 0.01 ms: a thousand shards are more than a
+        # process may have open, and nothing has to be closed, before a fork or after.
+        descriptor = os.open(self.path.parent / shard.name, os.O_RDONLY)
+        try:
+            self._require_unchanged(shard, os.fstat(descriptor))
+            view = memoryview(data)
+            while view:
+                count = os.preadv(descriptor, [view], position)
+                if not count:
+                    raise self._error(f"is of a longer {shard.name}")
+                view, position = view[count:], position + count
+        finally:
+            os.close(descriptor)
+
+    def _shard_number(self, video: int) -> int:
+        return bisect.bisect_right(self._first_videos, video) - 1
+
+    def _description(self) -> dict:
+        length, checksum, magic = _TRAILER.unpack(self._content[-_TRAILER.size :])
+        if magic != _MAGIC:
+            raise ValueError(f"it must end with {_MAGIC}, got {magic}")
+        end = len(self._content) - _TRAILER.size
+        if length > end:
+            raise ValueError(f"a description of {length} bytes")
+        description = self._content[end - length : end]
+        if google_crc32c.value(description) != checksum:
+            raise ValueError("its description does not have its checksum")
+        return json.loads(description.tobytes())
+
+    def _table(
+        self, dtype: str, offset: int, num_bytes: int, checksum: int | None
+    ) -> np.ndarray:
+        table = self._content[offset : offset + num_bytes]
+        # Of the frames each is verified when it is read.
+        if checksum is not None and google_crc32c.value(table) != checksum:
+            raise ValueError("a table does not have its checksum")
+        return table.view(dtype)
+
+    def _require_unchanged(self, shard: Shard, status: os.stat_result) -> None:
+        if (status.st_size, status.st_mtime_ns) != (shard.num_bytes, shard.modified):
+            raise self._error(
+                f"is stale: {shard.name} had {shard.num_bytes} bytes, modified at "
+                f"{shard.modified} ns, and has {status.st_size}, modified at "
+                f"{status.st_mtime_ns} ns"
+            )
+
+    def _error(self, problem: str) -> FrameIndexError:
+        return FrameIndexError(self._text(problem))
+
+    def _text(self, problem: str) -> str:
+        return (
+            f"The frame index {self.path} {problem}. Make it anew: "
+            f"kinetics-clips index {shlex.quote(str(self.path.parent))}"
+        )
+
+    def _damaged(self, video: int, frame: int) -> UnreadableVideoError:
+        return UnreadableVideoError(
+            f"Frame {frame} of {self.describe(video)} in {self.path.parent} is not "
+            "what was written: its checksum differs. Verify the shard with "
+            f"`kinetics-clips index {shlex.quote(str(self.path.parent))}`; where that "
+            "fails too, restore the shard or build the dataset again."
+        )
+
+
+def path_of(directory: Path, split: str) -> Path:
+    """Returns where the index of a split is."""
+    return directory / f"{split}{SUFFIX}"
+
+
+def build(
+    builder: tfds.core.DatasetBuilder, num_workers: int | None = None
+) -> list[Path]:
+    """Indexes all splits of a prepared dataset; verifies every byte of it on the way.
+
+    Any TFDS dataset will do that is stored as TFRecords and has a sequence of images;
+    where it has several, the one called `video`.
+
+    Args:
+      builder: Of the dataset. Its directory is written to.
+      num_workers: Processes; None = the cores that this process may use.
+
+    Returns:
+      The files written, one a split; each takes an older one's place as a whole.
+
+    Raises:
+      ValueError: If the dataset has no such feature, or is not stored as TFRecords.
+      UnreadableVideoError: If a shard is damaged; says which and where.
+      OSError: If something cannot be read or written.
+    """
+    directory = Path(builder.data_path)
+    file_format = builder.info.file_format
+    if file_format is not tfds.core.FileFormat.TFRECORD:
+        raise ValueError(
+            "`dataset` must be stored as TFRecords to be indexed, got "
+            f"{file_format.value} in {directory}."
+        )
+    frames, kinds = _schema(builder.info.features)
+    num_workers = num_workers or loky.cpu_count()
+    paths = []
+    for name, split in builder.info.splits.items():
+        shards = [directory / filename for filename in sorted(split.filenames)]
+        with contextlib.ExitStack() as stack:
+            results = stack.enter_context(
+                _in_processes(_index_shard, shards, num_workers, frames, kinds)
+            )
+            bar = stack.enter_context(
+                tfds.core.utils.tqdm(
+                    results, total=len(shards), desc=f"index {name}", unit=" shards"
+                )
+            )
+            paths.append(_write(path_of(directory, name), kinds, bar))
+        num_videos = len(FrameIndex(paths[-1]))
+        if num_videos != split.num_examples:
+            raise UnreadableVideoError(
+                f"{directory} must hold {split.num_examples} videos of {name}, as its "
+                f"dataset_info.json says, got {num_videos}."
+            )
+    return paths
+
+
+def _schema(features: tfds.features.FeaturesDict) -> tuple[str, dict[str, str]]:
+    """Returns the name of the frames, and how the values of others are kept."""
+    sequences = [
+        name
+        for name, feature in features.items()
+        if isinstance(feature, tfds.features.Sequence)
+        and isinstance(feature.feature, tfds.features.Image)
+    ]
+    frames = "video" if "video" in sequences else sequences[0] if sequences else None
+    if frames is None or (len(sequences) > 1 and frames != "video"):
+        raise ValueError(
+            "`dataset` must have one sequence of images, or one that is called "
+            f"'video', got {sequences or list(features)}."
+        )
+    kinds = {}
+    for name, feature in features.items():
+        info = feature.get_serialized_info()
+        if isinstance(info, dict) or info.shape != ():
+            continue
+        if isinstance(feature, tfds.features.Text):
+            kinds[name] = _TEXT
+        elif np.dtype(info.np_dtype).kind in "biu":
+            kinds[name] = _INT
+        elif np.dtype(info.np_dtype).kind == "f":
+            kinds[name] = _FLOAT
+    return frames, kinds
+
+
+class _Rows(NamedTuple):
+    """What an index holds of a shard.
+
+    Attributes:
+      shard: The shard.
+      frames: `_FRAME`, of all videos.
+      num_frames: int64 `[num_videos]`.
+      records: int64 `[num_videos]`, where the data of a video's record begins.
+      features: Name -> its values.
+    """
+
+    shard: Shard
+    frames: np.ndarray
+    num_frames: np.ndarray
+    records: np.ndarray
+    features: dict[str, list]
+
+
+def _index_shard(path: Path, frames: str, kinds: dict[str, str]) -> _Rows:
+    status = path.stat()
+    rows: list[np.ndarray] = []
+    records: list[int] = []
+    features: dict[str, list] = {name: [] for name in kinds}
+    try:
+        for record in tfrecords.read(path):
+            example = tfrecords.features(record.data)
+            spans = example[frames]
+            row = np.empty(len(spans), _FRAME)
+            row["offset"] = [span.offset for span in spans]
+            row["length"] = [span.length for span in spans]
+            row["checksum"] = [
+                google_crc32c.value(record.data[offset : offset + length])
+                for offset, length in spans
+            ]
+            rows.append(row)
+            records.append(record.offset)
+            for name, kind in kinds.items():
+                (value,) = example[name]
+                if kind == _TEXT:
+                    value = tfrecords.text(record.data, value)
+                features[name].append(value)
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise UnreadableVideoError(
+            f"{path} is damaged after {len(records)} videos: {error}. Restore it, or "
+            "build the dataset again."
+        ) from error
+    return _Rows(
+        Shard(path.name, len(records), status.st_size, status.st_mtime_ns),
+        np.concatenate([np.empty(0, _FRAME), *rows]),
+        np.array([len(row) for row in rows], np.int64),
+        np.array(records, np.int64),
+        features,
+    )
+
+
+@contextlib.contextmanager
+def _in_processes(
+    function: Callable, paths: Sequence[Path], num_workers: int, *arguments: object
+) -> Iterator[Iterable]:
+    """Calls a function with every path, and yields its results in their order."""
+    call_with = [itertools.repeat(argument) for argument in arguments]
+    num_bytes = sum(path.stat().st_size for path in paths)
+    if min(num_workers, len(paths)) < 2 or num_bytes < _MIN_PARALLEL_BYTES:
+        yield map(function, paths, *call_with)
+        return
+    with loky.ProcessPoolExecutor(min(num_workers, len(paths))) as pool:
+        try:
+            yield pool.map(function, paths, *call_with)
+        except BaseException:
+            pool.shutdown(kill_workers=True)
+            raise
+
+
+def _write(path: Path, kinds: dict[str, str], shards: Iterable[_Rows]) -> Path:
+    """Writes an index of shards, whose rows are not kept, as a whole or not at all."""
+    temporary = path.with_suffix(".tmp")
+    indexed: list[Shard] = []
+    num_frames, records = [np.zeros(1, np.int64)], [np.zeros(0, np.int64)]
+    features: dict[str, list] = {name: [] for name in kinds}
+    with temporary.open("wb") as file:
+        for rows in shards:
+            indexed.append(rows.shard)
+            file.write(rows.frames)
+            num_frames.append(rows.num_frames)
+            records.append(rows.records)
+            for name, values in rows.features.items():
+                features[name] += values
+        places = {"frames": ("|u1", 0, file.tell(), None)}
+        tables = {
+            "first frames": np.cumsum(np.concatenate(num_frames), dtype="<i8"),
+            "records": np.concatenate(records).astype("<i8"),
+        }
+        for name, kind in kinds.items():
+            if kind == _TEXT:
+                lengths = [0, *map(len, features[name])]
+                tables[f"{name} ends"] = np.cumsum(lengths, dtype="<i8")
+                tables[f"{name} bytes"] = np.frombuffer(b"".join(features[name]), "u1")
+            else:
+                tables[name] = np.array(features[name], kind)
+        for name, table in tables.items():
+            places[name] = _append(file, table)
+        description = json.dumps(
+            {"shards": indexed, "features": kinds, "tables": places}
+        ).encode()
+        file.write(description)
+        checksum = google_crc32c.value(description)
+        file.write(_TRAILER.pack(len(description), checksum, _MAGIC))
+    os.replace(temporary, path)
+    return path
+
+
+def _append(file: BinaryIO, table: np.ndarray) -> tuple[str, int, int, int]:
+    file.write(bytes(-file.tell() % _ALIGNMENT))
+    offset = file.tell()
+    file.write(table)
+    checksum = google_crc32c.value(table.view(np.uint8))
+    return table.dtype.str, offset, table.nbytes, checksum

@@ -1,0 +1,329 @@
+import os
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from conftest import TRAIN, VALIDATION
+
+import kinetics_clips
+from kinetics_clips import frame_index
+from kinetics_clips.frame_index import (
+    FrameIndex,
+    FrameIndexError,
+    NoFrameIndexError,
+    UnreadableVideoError,
+)
+
+
+@pytest.fixture
+def directory(data_dir, tmp_path) -> Path:
+    """A copy of the prepared dataset; shards keep their times."""
+    copy = tmp_path / "folder/1.0.0"
+    shutil.copytree(data_dir / "kinetics_clips/folder/1.0.0", copy)
+    return copy
+
+
+def shard_of(directory: Path) -> Path:
+    (shard,) = directory.glob("*-train.tfrecord-*")
+    return shard
+
+
+def overwrite(path: Path, content: bytes) -> None:
+    """Writes a file as a bad disk would: its time stays as it was."""
+    status = path.stat()
+    path.write_bytes(content)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def opened(directory: Path, split: str = "train") -> FrameIndex:
+    return FrameIndex(frame_index.path_of(directory, split))
+
+
+def stored(directory: Path, split: str) -> list[dict]:
+    builder = tfds.builder_from_directory(str(directory))
+    return list(
+        tfds.as_numpy(
+            builder.as_dataset(
+                split=split, decoders={"video": kinetics_clips.EncodedFrames()}
+            )
+        )
+    )
+
+
+def contents(index: FrameIndex, video: int) -> list[bytes]:
+    frames = range(index.num_frames(video))
+    return [jpeg.tobytes() for jpeg in index.read(video, frames)]
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_build_indexes_every_frame_and_feature(directory, split):
+    index = opened(directory, split)
+    examples = stored(directory, split)
+    assert len(index) == len(examples) == len(TRAIN if split == "train" else VALIDATION)
+    assert sum(shard.num_videos for shard in index.shards) == len(index)
+    for video, example in enumerate(examples):
+        assert contents(index, video) == example["video"].tolist()
+        features = {name: values[video] for name, values in index.features.items()}
+        assert features == {
+            name: value for name, value in example.items() if name != "video"
+        }
+        some = [1, 4, 5]
+        read = index.read(video, some)
+        assert [r.tobytes() for r in read] == example["video"][some].tolist()
+        last = index.num_frames(video) - 1
+        assert index.read(video, [last])[0].tobytes() == example["video"][last]
+
+
+def test_an_index_can_be_pickled(directory):
+    index = opened(directory)
+    again = pickle.loads(pickle.dumps(index))
+    assert contents(again, 2) == contents(index, 2)
+    assert len(pickle.dumps(index)) < 1000
+
+
+def test_processes_make_the_same_index(directory, monkeypatch, tmp_path):
+    examples = [tf.train.Example.FromString(e) for e in records(shard_of(directory))]
+    # One video a shard.
+    shards = []
+    for number, example in enumerate(examples):
+        shards.append(tmp_path / f"shard_{number}")
+        with tf.io.TFRecordWriter(str(shards[-1])) as writer:
+            writer.write(example.SerializeToString())
+    made = []
+    for limit in (0, 1 << 40):
+        monkeypatch.setattr(frame_index, "_MIN_PARALLEL_BYTES", limit)
+        arguments = ("video", {"video_id": "text", "fps": "<f4", "label": "<i8"})
+        with frame_index._in_processes(
+            frame_index._index_shard, shards, 2, *arguments
+        ) as rows:
+            path = frame_index.path_of(tmp_path, str(limit))
+            made.append(frame_index._write(path, arguments[1], rows))
+    assert made[0].read_bytes() == made[1].read_bytes()
+    index = FrameIndex(made[0])
+    assert len(index.shards) == len(index) == len(examples)
+    for video, example in enumerate(examples):
+        frames = example.features.feature["video"].bytes_list.value
+        assert contents(index, video) == list(frames)
+    assert list(index.videos_of("shard_2")) == [2]
+    with pytest.raises(FrameIndexError, match="is not of the shard shard_9"):
+        index.videos_of("shard_9")
+
+
+def records(path: Path) -> list[bytes]:
+    return [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
+
+
+def test_without_an_index_the_error_says_how_to_make_one(directory):
+    path = frame_index.path_of(directory, "train")
+    path.unlink()
+    with pytest.raises(
+        NoFrameIndexError,
+        match=rf"{path} must be there.*kinetics-clips index {directory}$",
+    ):
+        opened(directory)
+
+
+def test_a_changed_shard_is_an_error_that_names_it(directory):
+    shard = shard_of(directory)
+    index = opened(directory)
+    status = shard.stat()
+    os.utime(shard, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    stale = rf"is stale: {shard.name} had .*kinetics-clips index {directory}$"
+    with pytest.raises(FrameIndexError, match=stale):
+        index.read(0, [0])
+    with pytest.raises(FrameIndexError, match=stale):
+        opened(directory)
+    frame_index.build(tfds.builder_from_directory(str(directory)))
+    assert contents(opened(directory), 0)
+    overwrite(shard, shard.read_bytes()[:-1])
+    with pytest.raises(FrameIndexError, match=stale):
+        opened(directory)
+    shard.unlink()
+    with pytest.raises(FrameIndexError, match=f"of a shard that is gone: .*{shard}"):
+        opened(directory)
+    with pytest.raises(FileNotFoundError, match=shard.name):
+        index.read(0, [0])
+
+
+def test_a_damaged_frame_is_an_error_that_names_it(directory):
+    shard = shard_of(directory)
+    content = shard.read_bytes()
+    index = opened(directory)
+    rng = np.random.default_rng(0)
+    video = 1
+    video_id = index.features["video_id"][video].decode()
+    jpegs = contents(index, video)
+    record = records(shard)[video]
+    for frame in rng.integers(len(jpegs), size=10).tolist():
+        start = content.index(record) + record.index(jpegs[frame])
+        damaged = bytearray(content)
+        damaged[start + int(rng.integers(len(jpegs[frame])))] ^= 0x01
+        overwrite(shard, damaged)
+        with pytest.raises(
+            UnreadableVideoError,
+            match=rf"Frame {frame} of video {video_id} \(1 of {shard.name}\)",
+        ):
+            index.read(video, range(frame, frame + 1))
+        # All others are as they were.
+        others = [number for number in range(len(jpegs)) if number != frame]
+        assert [r.tobytes() for r in index.read(video, others)] == [
+            jpegs[number] for number in others
+        ]
+        builder = tfds.builder_from_directory(str(directory))
+        with pytest.raises(
+            UnreadableVideoError,
+            match=rf"{shard.name} is damaged after 1 videos: the record at byte",
+        ):
+            frame_index.build(builder)
+
+
+def test_every_damaged_byte_of_an_index_is_noticed_or_harmless(directory):
+    path = frame_index.path_of(directory, "train")
+    content = path.read_bytes()
+    index = opened(directory)
+    jpegs = [contents(index, video) for video in range(len(index))]
+    features = {name: list(values) for name, values in index.features.items()}
+    num_noticed = 0
+    for number in range(len(content)):
+        damaged = bytearray(content)
+        damaged[number] ^= 1 << number % 8
+        path.write_bytes(damaged)
+        try:
+            index = opened(directory)
+        except FrameIndexError:
+            num_noticed += 1
+            continue
+        # Frames are verified when they are read.
+        assert {n: list(values) for n, values in index.features.items()} == features
+        if number % 12 > 3 and number % 37:  # of most frames only their place
+            continue
+        for video, expected in enumerate(jpegs):
+            try:
+                assert contents(index, video) == expected
+            except UnreadableVideoError:
+                num_noticed += 1
+    assert num_noticed > len(content) // 10
+
+
+@pytest.mark.parametrize("length", [0, 1, 19, 20, 100, 1000])
+def test_a_cut_index_is_an_error(directory, length):
+    path = frame_index.path_of(directory, "train")
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(FrameIndexError, match=r"(is damaged|must be readable)"):
+        opened(directory)
+
+
+def test_an_index_is_replaced_as_a_whole_or_not_at_all(directory):
+    path = frame_index.path_of(directory, "train")
+    before = path.read_bytes()
+    shard = shard_of(directory)
+    overwrite(shard, shard.read_bytes()[:-10])
+    with pytest.raises(UnreadableVideoError, match="the file ends in the record"):
+        frame_index.build(tfds.builder_from_directory(str(directory)))
+    assert path.read_bytes() == before
+
+
+def test_a_shard_with_fewer_videos_than_announced_is_an_error(directory):
+    shard = shard_of(directory)
+    content = records(shard)
+    with tf.io.TFRecordWriter(str(shard)) as writer:
+        for record in content[:-1]:
+            writer.write(record)
+    with pytest.raises(
+        UnreadableVideoError, match=r"must hold 4 videos of train, .* got 3"
+    ):
+        frame_index.build(tfds.builder_from_directory(str(directory)))
+
+
+class Foreign(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """A dataset that another builder stored."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    FEATURES: dict = {}  # noqa: RUF012
+
+    def _info(self):
+        features = tfds.features.FeaturesDict(self.FEATURES)
+        return tfds.core.DatasetInfo(builder=self, features=features)
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self):
+        rng = np.random.default_rng(0)
+        for number in range(3):
+            frames = rng.integers(256, size=(5, 16, 24, 3), dtype=np.uint8)
+            example = {
+                "frames": list(frames),
+                "video": frames,
+                "thumbnail": frames[0],
+                "label": number,
+                "good": True,
+                "weight": number / 2,
+                "boxes": {"x": [1, 2]},
+            }
+            yield number, {name: example[name] for name in self.FEATURES}
+
+
+JPEGS = tfds.features.Sequence(tfds.features.Image(encoding_format="jpeg"))
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        {"frames": JPEGS},
+        {"video": tfds.features.Video((None, 16, 24, 3), encoding_format="jpeg")},
+        {"frames": JPEGS, "video": JPEGS},
+    ],
+    ids=["sequence", "video feature", "two"],
+)
+def test_datasets_of_other_builders_are_indexed(tmp_path, frames):
+    class Dataset(Foreign, skip_registration=True):
+        FEATURES = {  # noqa: RUF012
+            **frames,
+            "thumbnail": tfds.features.Image(shape=(16, 24, 3)),
+            "label": tfds.features.ClassLabel(num_classes=3),
+            "good": np.bool_,
+            "weight": np.float32,
+            "boxes": {"x": tfds.features.Sequence(np.int64)},
+        }
+
+    builder = Dataset(data_dir=tmp_path)
+    builder.download_and_prepare()
+    (path,) = frame_index.build(builder)
+    index = FrameIndex(path)
+    assert set(index.features) == {"label", "good", "weight"}
+    name = "video" if "video" in frames else "frames"
+    skipped = builder.as_dataset(
+        split="train", decoders={name: tfds.decode.SkipDecoding()}
+    )
+    for video, example in enumerate(tfds.as_numpy(skipped)):
+        assert contents(index, video) == example[name].tolist()
+        assert index.features["label"][video] == example["label"]
+        assert index.features["weight"][video] == example["weight"]
+
+
+@pytest.mark.parametrize(
+    ("features", "got"),
+    [
+        ({"label": np.int64}, r"\['label'\]"),
+        ({"frames": JPEGS, "other": JPEGS}, r"\['frames', 'other'\]"),
+    ],
+)
+def test_a_dataset_without_frames_is_refused(features, got):
+    with pytest.raises(ValueError, match=rf"must have one sequence of images.*{got}"):
+        frame_index._schema(tfds.features.FeaturesDict(features))
+
+
+def test_an_index_needs_tfrecords(tmp_path):
+    class Dataset(Foreign, skip_registration=True):
+        FEATURES = {"frames": JPEGS}  # noqa: RUF012
+
+    builder = Dataset(data_dir=tmp_path, file_format="riegeli")
+    with pytest.raises(
+        ValueError, match="must be stored as TFRecords to be indexed, got riegeli"
+    ):
+        frame_index.build(builder)
