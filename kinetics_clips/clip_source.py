@@ -5,7 +5,7 @@ import functools
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -20,7 +20,7 @@ from kinetics_clips.frame_index import FrameIndex, UnreadableVideoError
 from kinetics_clips.windows import ClipSpec, View
 
 _log = logging.getLogger(__name__)
-_Result = TypeVar("_Result")
+_Task, _Result = TypeVar("_Task"), TypeVar("_Result")
 
 RAISE, SKIP = "raise", "skip"
 
@@ -134,14 +134,14 @@ class ClipSource:
           ValueError: If the clips are not of one size. All others as `source[number]`.
         """
         key = self._key() if key is None else key
-        call = _executor(os.getpid(), self._num_threads).map
+        call = functools.partial(_in_threads, self._num_threads)
 
         def read(number: int) -> _Clip:
             return _read(*self._place(number), self._generator(number, key), self.spec)
 
         clips = [
             clip
-            for clip in call(_or_unreadable(read), numbers)
+            for clip in call(_or_unreadable(read), list(numbers))
             if not _is_unreadable(clip, on_error)
         ]
         return _decode(clips, self.spec, call, on_error)
@@ -377,14 +377,14 @@ def _no_jpeg(name: str, frame: int, problem: object) -> UnreadableVideoError:
 
 
 def _or_unreadable(
-    function: Callable[..., _Result],
-) -> Callable[..., _Result | UnreadableVideoError]:
+    function: Callable[[_Task], _Result],
+) -> Callable[[_Task], _Result | UnreadableVideoError]:
     """Returns the function, but with one of its errors as a result."""
 
     @functools.wraps(function)
-    def call(argument: object) -> _Result | UnreadableVideoError:
+    def call(task: _Task) -> _Result | UnreadableVideoError:
         try:
-            return function(argument)
+            return function(task)
         except UnreadableVideoError as error:
             return error
 
@@ -399,6 +399,16 @@ def _is_unreadable(result: object, on_error: str) -> bool:
         raise result
     _log.warning("skipped: %s", result)
     return True
+
+
+def _in_threads(
+    num_threads: int, function: Callable[[_Task], _Result], tasks: Sequence[_Task]
+) -> Iterable[_Result]:
+    """Maps a function over tasks, in parallel."""
+    try:
+        return _executor(os.getpid(), num_threads).map(function, tasks)
+    except RuntimeError:  # the interpreter is about to end, and its threads have
+        return map(function, tasks)
 
 
 @functools.lru_cache

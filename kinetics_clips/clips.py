@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -17,6 +18,7 @@ from kinetics_clips.frame_index import NoFrameIndexError
 from kinetics_clips.windows import ClipSpec
 
 _log = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
 
 # Windows in the shuffle buffer where there is no frame index. 64 frames of 340x256 take
 # about 0.9 MB.
@@ -78,8 +80,9 @@ def load_clips(
       drop_remainder: Whether an epoch's last batch is left out when it is not full.
       epoch: Makes every pass the same one: that of `ClipSource.set_epoch` with the same
         seed, where there is a frame index.
-      shard: (index, count) of this host among those that share the work. Each reads its
-        own videos; shuffled, `n // count` of them, other ones in every epoch.
+      shard: (index, count) of this host among those that share the work. Each gets its
+        own videos; shuffled, `n // count` of them, other ones in every epoch. Where
+        records are streamed, it reads those of all hosts.
       as_supervised: Whether to return `(video, label)` instead of dicts.
       on_error: What a stored video does that cannot be read: `raise` an error that
         names shard, video and frame, or `skip`: it is left out, and logged.
@@ -217,10 +220,11 @@ def _by_index(
     num_clips = batch_size or 1
 
     def read(key: np.int64, batch: np.int64) -> list[np.ndarray]:
-        with _at_work:
-            order = _order(len(source), shuffle, shard, int(key))
-            numbers = order[batch * num_clips : (batch + 1) * num_clips]
-            clips = source.batch(numbers, int(key), on_error)
+        order = _order(len(source), shuffle, shard, int(key))
+        numbers = order[batch * num_clips : (batch + 1) * num_clips]
+        clips = _at_work.run(lambda: source.batch(numbers, int(key), on_error))
+        if clips is None:  # nobody will see it
+            clips = source.batch([])
         return [clips[name] for name in _TYPES]
 
     spec = source.spec
@@ -254,35 +258,36 @@ def _with_batch_size(batch_size: int, batch: dict) -> dict[str, tf.Tensor]:
 
 
 class _AtWork:
-    """A context in which TensorFlow's threads run Python.
+    """Runs Python for TensorFlow's threads, until the interpreter ends.
 
-    One that is still in it, or comes to it, when the interpreter ends would crash the
-    process: at its end it waits for them, and lets no more in.
+    A thread that were still in it then, or came to it, would crash the process: at the
+    end this waits for them, and runs nothing more.
     """
 
     def __init__(self):
         self._changed = threading.Condition()
-        self._num_inside = 0
+        self._num_running = 0
         self._ended = False
         atexit.register(self._end)
 
-    def __enter__(self):
+    def run(self, function: Callable[[], _Result]) -> _Result | None:
+        """Returns what the function does, or None when the interpreter ends."""
         with self._changed:
             if self._ended:
-                raise RuntimeError("The interpreter is about to end.")
-            self._num_inside += 1
-
-    def __exit__(self, *_):
-        with self._changed:
-            self._num_inside -= 1
-            self._changed.notify_all()
+                return None
+            self._num_running += 1
+        try:
+            return function()
+        finally:
+            with self._changed:
+                self._num_running -= 1
+                self._changed.notify_all()
 
     def _end(self) -> None:
         with self._changed:
             self._ended = True
-            self._changed.wait_for(lambda: not self._num_inside)
-        # They are back in TensorFlow in a moment.
-        time.sleep(0.05)
+            self._changed.wait_for(lambda: not self._num_running)
+        time.sleep(0.05)  # they are back in TensorFlow in a moment
 
 
 _at_work = _AtWork()

@@ -140,9 +140,12 @@ def read_epoch(
         )
     index, count = shard
     if count > 1:
+        if num_shuffled:
+            # As many for each host; the others are left out at the start or the end.
+            share, rest = divmod(builder.info.splits[split].num_examples, count)
+            left_out = tf.random.stateless_uniform([], key, 0, rest + 1, tf.int64)
+            examples = examples.skip(left_out).take(share * count)
         examples = examples.shard(count, index)
-        if num_shuffled:  # of all hosts the same
-            examples = examples.take(builder.info.splits[split].num_examples // count)
     # Windows first: what is shuffled is a fifth of the video, and still encoded.
     clips = examples.map(
         functools.partial(_take_windows, spec=spec, seed=key),

@@ -1,7 +1,10 @@
+import itertools
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
@@ -9,6 +12,7 @@ from conftest import TRAIN, build, numbers, write_tree
 
 import kinetics_clips
 from kinetics_clips import ClipSpec, load_clips, synthetic
+from kinetics_clips import clips as clips_module
 
 NAME = "kinetics_clips/folder"
 LENGTH = 16
@@ -106,15 +110,11 @@ def test_same_seed_same_clips_in_any_process(where):
         "ds = load(sys.argv[2], batch_size=2, seed=11)\n"
         "print([summaries(ds) for _ in range(3)])\n"
     )
-    outputs = [
-        subprocess.run(
-            [sys.executable, "-c", script, str(Path(__file__).parent), str(where)],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for _ in range(2)
+    command = [sys.executable, "-c", script, str(Path(__file__).parent), str(where)]
+    processes = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]
+    outputs = [process.communicate(timeout=100)[0] for process in processes]
     ds = load(where, batch_size=2, seed=11)
     here = str([summaries(ds) for _ in range(3)])
     assert [output.strip() for output in outputs] == [here, here]
@@ -238,6 +238,17 @@ def test_batching_different_sizes_says_what_to_set(tmp_path, indexed):
         ),
         ({"batch_size": 0}, "`batch_size` must be at least 1 or None, got 0"),
         ({"shuffle": -1}, "`shuffle` must be a bool or a number of windows, got -1"),
+        ({"on_error": "ignore"}, "`on_error` must be 'raise' or 'skip', got 'ignore'"),
+        (
+            {"shard": (2, 2)},
+            r"`shard` must be \(index, count\) with 0 <= index < c",
+        ),
+        (
+            {"shard": (0, 2)},
+            "`seed` must be a whole number for the same order on",
+        ),
+        ({"epoch": 3}, "`seed` must be a whole number for one epoch, got None"),
+        ({"shard": (4, 5), "seed": 0}, "at least one batch, got 0 videos in 'train'"),
     ],
 )
 def test_load_clips_refuses_arguments_out_of_range(where, options, message):
@@ -257,3 +268,164 @@ def test_the_iterator_checkpoints(where, tmp_path):
     tf.train.Checkpoint(it=restored).restore(path)
     assert summaries(restored) == due
     assert len(due) == 6
+
+
+def ids(ds) -> list[str]:
+    return [
+        video_id.decode()
+        for clip in tfds.as_numpy(ds)
+        for video_id in np.atleast_1d(clip["video_id"])
+    ]
+
+
+def test_an_epoch_can_be_pinned(where):
+    ds = load(where, batch_size=2, seed=3, epoch=5)
+    first = summaries(ds)
+    assert first == summaries(ds)
+    assert first == summaries(load(where, batch_size=2, seed=3, epoch=5))
+    assert first != summaries(load(where, batch_size=2, seed=3, epoch=6))
+    assert first != summaries(load(where, batch_size=2, seed=4, epoch=5))
+    twice = load(where, batch_size=2, seed=3, epoch=5, num_epochs=2)
+    assert summaries(twice) == first * 2
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["index", "streaming"])
+def ten_videos(request, tmp_path_factory):
+    """A dataset of ten videos in three shards."""
+    root = tmp_path_factory.mktemp("ten")
+    write_tree(root / "videos", "train", {f"a/{i}": 3 for i in range(10)})
+    builder = kinetics_clips.Builder(config="folder", data_dir=root)
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(
+            manual_dir=root / "videos", num_shards=3
+        )
+    )
+    return builder if request.param else without_index(builder)
+
+
+def test_hosts_share_every_epoch(ten_videos):
+    def share(index, **options):
+        return load_clips(
+            ten_videos,
+            "train",
+            ClipSpec(length=1),
+            batch_size=2,
+            shard=(index, 4),
+            **options,
+        )
+
+    everything = {f"a/{i}" for i in range(10)}
+    shares = [ids(share(i, shuffle=False)) for i in range(4)]
+    assert sorted(map(len, shares)) == [2, 2, 3, 3]
+    assert sorted(itertools.chain(*shares)) == sorted(everything)
+    ds = [share(i, seed=1) for i in range(4)]
+    seen, epochs = set(), set()
+    for _ in range(9):
+        shares = [ids(d) for d in ds]
+        assert [len(s) for s in shares] == [2] * 4
+        assert len(set(itertools.chain(*shares))) == 8  # disjoint
+        seen |= set(itertools.chain(*shares))
+        epochs.add(tuple(sorted(shares[0])))
+    assert seen == everything
+    assert len(epochs) > 4
+    assert len(ds[0]) == 1
+
+
+def test_as_supervised_gives_pairs(where):
+    ds = load(where, batch_size=4, as_supervised=True, seed=1, epoch=0)
+    assert [spec.dtype for spec in ds.element_spec] == [tf.uint8, tf.int64]
+    ((video, label),) = ds
+    (clips,) = load(where, batch_size=4, seed=1, epoch=0)
+    np.testing.assert_array_equal(video, clips["video"])
+    np.testing.assert_array_equal(label, clips["label"])
+
+
+@pytest.mark.parametrize("batch_size", [None, 2])
+def test_views_have_an_axis_of_their_own(where, batch_size):
+    spec = ClipSpec(length=6, crop=64, **kinetics_clips.VIEWS_4X3)
+    ds = load(where, spec=spec, batch_size=batch_size)
+    lead = [] if batch_size is None else [None]
+    assert ds.element_spec["video"].shape.as_list() == [*lead, 12, 6, 64, 64, 3]
+    assert ds.element_spec["frame_indices"].shape.as_list() == [*lead, 12, 6]
+    for clip in ds:
+        assert clip["video"].shape[-5:] == (12, 6, 64, 64, 3)
+
+
+def test_the_log_says_once_that_records_are_streamed(data_dir, streamed_dir, caplog):
+    clips_module._log_streaming.cache_clear()
+    caplog.set_level("INFO", logger="kinetics_clips")
+    for _ in range(3):
+        load(data_dir)
+    assert "streamed" not in caplog.text
+    for _ in range(3):
+        load(streamed_dir)
+    messages = [r.message for r in caplog.records if "streamed" in r.message]
+    assert len(messages) == 1
+    assert "kinetics-clips index" in messages[0]
+
+
+def test_a_stale_index_is_an_error(data_dir, tmp_path):
+    shutil.copytree(data_dir, tmp_path, dirs_exist_ok=True, copy_function=shutil.copy)
+    with pytest.raises(kinetics_clips.FrameIndexError, match="is stale: kinetics_clip"):
+        load(tmp_path)
+
+
+def test_streaming_runs_under_the_service_of_tf_data(streamed_dir):
+    dispatcher = tf.data.experimental.service.DispatchServer()
+    worker = tf.data.experimental.service.WorkerServer(
+        tf.data.experimental.service.WorkerConfig(
+            dispatcher_address=dispatcher.target.split("://")[1]
+        )
+    )
+    ds = load(streamed_dir, batch_size=2).apply(
+        tf.data.experimental.service.distribute(
+            processing_mode="parallel_epochs", service=dispatcher.target
+        )
+    )
+    assert sorted(ids(ds)) == sorted(TRAIN)
+    del worker
+
+
+def run_script(script: str, *arguments: object) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_clips_go_to_the_replicas_of_a_strategy(where):
+    done = run_script(
+        "import sys, tensorflow as tf, kinetics_clips\n"
+        "cpu, = tf.config.list_physical_devices('CPU')\n"
+        "tf.config.set_logical_device_configuration(\n"
+        "    cpu, [tf.config.LogicalDeviceConfiguration()] * 2)\n"
+        "strategy = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])\n"
+        "ds = kinetics_clips.load_clips('kinetics_clips/folder', 'train',\n"
+        "    kinetics_clips.ClipSpec(length=2, crop=32), batch_size=4,\n"
+        "    data_dir=sys.argv[1])\n"
+        "ids = []\n"
+        "for clips in strategy.experimental_distribute_dataset(ds):\n"
+        "    for part in strategy.experimental_local_results(clips['video_id']):\n"
+        "        ids.append(sorted(part.numpy().tolist()))\n"
+        "print([len(i) for i in ids], sorted(sum(ids, [])))\n",
+        where,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"[2, 2] {sorted(i.encode() for i in TRAIN)}\n"
+
+
+@pytest.mark.parametrize("end", ["", "raise SystemExit(3)", "1 / 0"])
+def test_a_script_may_end_in_the_middle_of_an_epoch(where, end):
+    done = run_script(
+        "import sys, kinetics_clips\n"
+        "ds = kinetics_clips.load_clips('kinetics_clips/folder', 'train',\n"
+        "    kinetics_clips.ClipSpec(length=64), batch_size=2, num_epochs=None,\n"
+        "    data_dir=sys.argv[1])\n"
+        "iterator = iter(ds)\n"
+        "for _ in range(5): next(iterator)\n" + end,
+        where,
+    )
+    assert done.returncode == {"": 0, "1 / 0": 1}.get(end, 3), done.stderr
+    assert done.stderr.count("Traceback") == (end == "1 / 0"), done.stderr

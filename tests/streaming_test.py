@@ -198,6 +198,72 @@ def test_crop_larger_than_the_frame_scales_it_up(example, whole_frames):
     assert len(corners_of(video, large)) == 1
 
 
+CENTERED = {
+    "whole": ClipSpec(length=8, windows="center"),
+    "fps": ClipSpec(length=4, windows="center", fps=12.5),
+    "crops": ClipSpec(length=4, windows="center", crop=64, crops="three"),
+    "views": ClipSpec(length=24, windows=5, crop=64, crops="three"),
+    "scaled": ClipSpec(length=4, windows=2, crop=80, crops="three", size=40),
+    "scaled up": ClipSpec(length=4, windows="center", crop=120, crops="three"),
+    "short side": ClipSpec(length=4, windows="center", size=48),
+    "center": ClipSpec(length=4, windows="center", crop=60, crops="center"),
+}
+
+
+@pytest.mark.parametrize("spec", CENTERED.values(), ids=CENTERED)
+@pytest.mark.parametrize("batch_size", [None, 2])
+def test_views_are_those_of_a_clip_source(data_dir, streamed_dir, spec, batch_size):
+    where = "kinetics_clips/folder", "train", spec
+    source = kinetics_clips.ClipSource(*where, data_dir=data_dir)
+    expected = {clip["video_id"]: clip for clip in source}
+    ds = kinetics_clips.load_clips(*where, data_dir=streamed_dir, batch_size=batch_size)
+    clips = list(tfds.as_numpy(ds if batch_size is None else ds.unbatch()))
+    assert len(clips) == len(expected)
+    for clip in clips:
+        theirs = expected[clip["video_id"]]
+        ours, of_source = clip.pop("video"), theirs["video"]
+        np.testing.assert_equal(clip, {n: theirs[n] for n in clip})
+        assert ours.shape == of_source.shape
+        if spec.crops == "center":  # chroma is interpolated across the cut
+            ours, of_source = ours[..., 1:-1, :], of_source[..., 1:-1, :]
+        difference = np.abs(ours.astype(int) - of_source)
+        if spec.size or spec.crop == 120:  # scaled by other libraries
+            assert difference.mean() < 2
+        else:
+            assert not difference.any()
+
+
+def test_a_box_of_an_area_is_cut_out_and_scaled(example, whole_frames):
+    spec = ClipSpec(length=2, area=(0.2, 0.6), size=40)
+    shapes = set()
+    for clip in seeds(20).map(lambda seed: sample_clip(example, spec, seed)):
+        video = clip["video"].numpy()
+        assert video.shape == (2, 40, 40, 3)
+        shapes.add(video.tobytes())
+        assert clip["frame_indices"].shape == [2]
+    assert len(shapes) == 20
+
+
+def test_half_of_all_clips_are_mirrored(example, whole_frames):
+    spec = ClipSpec(length=2, flip=True)
+    flips = []
+    for clip in seeds(60).map(lambda seed: sample_clip(example, spec, seed)):
+        frames = whole_frames[b"red/long"][clip["frame_indices"].numpy()]
+        flips.append((clip["video"].numpy() == frames[:, :, ::-1]).all())
+        assert flips[-1] or (clip["video"].numpy() == frames).all()
+    assert 15 < sum(flips) < 45
+
+
+def test_fps_needs_the_feature(raw):
+    with pytest.raises(ValueError, match=r"must have the feature 'fps', got \['label"):
+        raw.map(
+            lambda e: sample_clip(
+                {name: e[name] for name in ("video", "label", "video_id")},
+                ClipSpec(length=2, fps=5),
+            )
+        )
+
+
 def test_seed_alone_and_video_id_set_the_clip(raw):
     spec = ClipSpec(length=4, crop=32)
 
