@@ -31,7 +31,6 @@ import argparse
 import contextlib
 import csv
 import functools
-import importlib.metadata
 import json
 import os
 import re
@@ -44,18 +43,19 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
-import cv2
+import generated
 import loky
-import numpy as np
 import psutil
+import tables
 import tensorflow_datasets as tfds
 
 import kinetics_clips
 from kinetics_clips import frames, report, videos, workers
 
 _SHORT_SIDE, _JPEG_QUALITY = 256, 85  # the builder's defaults
+
+_PACKAGES = ("av", "opencv-python-headless", "tensorflow", "tensorflow-datasets")
 
 _MIB, _GIB = 1 << 20, 1 << 30
 
@@ -70,53 +70,9 @@ _WORKER_LIMIT, _MAIN_LIMIT, _BUCKETS_LIMIT = 250 * _MIB, 1.8 * _GIB, 0.9 * _GIB
 _GROWTH_LIMIT = 8 * _MIB
 
 
-class Kind(NamedTuple):
-    """Videos that are alike.
-
-    Attributes:
-      name: Of their directory.
-      width: In pixels.
-      height: In pixels.
-      bit_rate: In bits a second.
-      num_frames: Of each video.
-      num_different: How many are generated; all others are copies.
-    """
-
-    name: str
-    width: int
-    height: int
-    bit_rate: int
-    num_frames: int
-    num_different: int
-
-    @property
-    def size(self) -> str:
-        return f"{self.width}x{self.height}"
-
-    @property
-    def stored_width(self) -> int:
-        return round(self.width * _SHORT_SIDE / self.height)
-
-
-_SMALL = Kind("small", 340, 256, 500_000, num_frames=300, num_different=24)
-_LARGE = Kind("large", 1280, 720, 2_000_000, num_frames=300, num_different=8)
-_SHORT = Kind("short", 340, 256, 500_000, num_frames=45, num_different=24)
-
-
-class Row(NamedTuple):
-    """A line of a table.
-
-    Attributes:
-      what: Was measured.
-      figure: That came out.
-      target: What it has to be, if anything.
-      met: Whether it is; None without a target.
-    """
-
-    what: str
-    figure: str
-    target: str = ""
-    met: bool | None = None
+_SMALL = generated.Kind("small", 340, 256, 500_000, num_frames=300, num_different=24)
+_LARGE = generated.Kind("large", 1280, 720, 2_000_000, num_frames=300, num_different=8)
+_SHORT = generated.Kind("short", 340, 256, 500_000, num_frames=45, num_different=24)
 
 
 def main() -> int:
@@ -161,22 +117,22 @@ def main() -> int:
         parser.error("needs 1 round, 1 worker, 4 videos and 10 short ones at least")
     if not shutil.which("ffmpeg"):
         parser.error("the `ffmpeg` program is not there, which makes the videos too")
-    print(f"{_machine()}; {args.workers} workers", flush=True)
+    print(f"{tables.machine(_PACKAGES)}; {args.workers} workers", flush=True)
     with contextlib.ExitStack() as stack:
         directory = args.keep or stack.enter_context(tempfile.TemporaryDirectory())
         for name in args.sections or sections:
             rows = sections[name](Path(directory).absolute(), args)
-            _print_table(name, rows)
+            tables.show(name, rows)
     return 0
 
 
-def _measure_frames(directory: Path, args: argparse.Namespace) -> list[Row]:
+def _measure_frames(directory: Path, args: argparse.Namespace) -> list[tables.Row]:
     rows = []
     for kind, num_videos, target in [
         (_SMALL, args.videos, 2.2),
         (_LARGE, args.videos // 4, 1.3),
     ]:
-        root = _make_videos(directory, kind, num_videos)
+        root = generated.make(directory, kind, num_videos)
         num_frames = num_videos * kind.num_frames
         sides = {
             "encode_all": functools.partial(
@@ -191,15 +147,15 @@ def _measure_frames(directory: Path, args: argparse.Namespace) -> list[Row]:
             speed = num_frames / _median(rounds, side, "process_seconds")
             num_bytes = _median(rounds, side, "num_bytes") / num_frames
             figure = f"{speed:,.0f} frames/s, {num_bytes:,.0f} bytes a frame"
-            rows.append(Row(f"{side}, {kind.size}", figure))
+            rows.append(tables.Row(f"{side}, {kind.size}", figure))
         ratios = _ratios(rounds, "ffmpeg", "encode_all", "process_seconds")
         rows.append(_ratio_row(f"encode_all / ffmpeg, {kind.size}", ratios, target))
     return rows
 
 
-def _measure_build(directory: Path, args: argparse.Namespace) -> list[Row]:
+def _measure_build(directory: Path, args: argparse.Namespace) -> list[tables.Row]:
     num_videos = 2 * args.videos
-    root = _make_videos(directory, _SMALL, num_videos)
+    root = generated.make(directory, _SMALL, num_videos)
     run = functools.partial(_run, root=root, num_workers=args.workers)
     build = functools.partial(run, "build", directory=directory)
     sides = {
@@ -213,7 +169,7 @@ def _measure_build(directory: Path, args: argparse.Namespace) -> list[Row]:
     for side in sides:
         seconds = _median(rounds, side, "seconds")
         whole = _median(rounds, side, "process_seconds")
-        rows.append(Row(side, f"{seconds:.1f} s, whole process {whole:.1f} s"))
+        rows.append(tables.Row(side, f"{seconds:.1f} s, whole process {whole:.1f} s"))
     for side in list(sides)[1:]:
         # A share of the bare loop's speed: its time over the build's.
         ratios = _ratios(rounds, "bare loop", side, "seconds")
@@ -221,10 +177,10 @@ def _measure_build(directory: Path, args: argparse.Namespace) -> list[Row]:
     return rows
 
 
-def _measure_workers(directory: Path, args: argparse.Namespace) -> list[Row]:
+def _measure_workers(directory: Path, args: argparse.Namespace) -> list[tables.Row]:
     if loky.cpu_count() < 2:
-        return [Row("2 workers / 1 worker", "not measured: there is one core")]
-    root = _make_videos(directory, _SMALL, args.videos)
+        return [tables.Row("2 workers / 1 worker", "not measured: there is one core")]
+    root = generated.make(directory, _SMALL, args.videos)
     sides = {
         name: functools.partial(_run, "encode", root=root, num_workers=num_workers)
         for name, num_workers in [("1 worker", 1), ("2 workers", 2)]
@@ -234,15 +190,15 @@ def _measure_workers(directory: Path, args: argparse.Namespace) -> list[Row]:
     rows = []
     for side in sides:
         speed = num_frames / _median(rounds, side, "seconds")
-        rows.append(Row(side, f"{speed:,.0f} frames/s"))
+        rows.append(tables.Row(side, f"{speed:,.0f} frames/s"))
     ratios = _ratios(rounds, "1 worker", "2 workers", "seconds")
     return [*rows, _ratio_row("2 workers / 1 worker", ratios, 1.9)]
 
 
-def _measure_memory(directory: Path, args: argparse.Namespace) -> list[Row]:
-    root = _make_videos(directory, _LARGE, args.videos // 4)
+def _measure_memory(directory: Path, args: argparse.Namespace) -> list[tables.Row]:
+    root = generated.make(directory, _LARGE, args.videos // 4)
     worker = _run("encode", root=root, num_workers=args.workers)
-    root = _make_videos(directory, _SHORT, args.short_videos)
+    root = generated.make(directory, _SHORT, args.short_videos)
     build = functools.partial(
         _run,
         "build",
@@ -256,16 +212,16 @@ def _measure_memory(directory: Path, args: argparse.Namespace) -> list[Row]:
     many_videos = _logged(build, buffer=_SMALL_BUFFER)
     few_buckets = _logged(build, buffer=_SMALL_BUFFER, buckets=_FEW_BUCKETS)
 
-    def row(what: str, result: dict, limit: float | None = None) -> Row:
+    def row(what: str, result: dict, limit: float | None = None) -> tables.Row:
         peak = result["main_peak"]
-        return _limit_row(what, peak, limit) if limit else Row(what, _mib(peak))
+        return _limit_row(what, peak, limit) if limit else tables.Row(what, _mib(peak))
 
     split = default["split_bytes"]
     videos_of = f"build of {args.short_videos:,} videos in {_mib(split)}"
     buffer = f"a buffer of {_mib(_SMALL_BUFFER)}"
     return [
         _limit_row(f"worker, {_LARGE.size}", worker["worker_peak"], _WORKER_LIMIT),
-        Row("main process before a build", _mib(default["main_base"])),
+        tables.Row("main process before a build", _mib(default["main_base"])),
         row(videos_of, default, _main_limit(split)),
         row(f"build of {tenth:,} videos, {buffer}", few_videos),
         row(f"{videos_of}, {buffer}", many_videos),
@@ -298,7 +254,9 @@ def _main_limit(
 
 def _logged(run: Callable[..., dict], **options: object) -> dict:
     result = run(**options)
-    _log(f"  {options}: {_mib(result['main_peak'])} in {result['seconds']:.1f} s")
+    generated.log(
+        f"  {options}: {_mib(result['main_peak'])} in {result['seconds']:.1f} s"
+    )
     return result
 
 
@@ -406,15 +364,17 @@ def _run(task: str, **arguments: object) -> dict:
     return {**json.loads(done.stdout.splitlines()[-1]), "process_seconds": seconds}
 
 
-def _run_ffmpeg(root: Path, kind: Kind, num_processes: int, directory: Path) -> dict:
+def _run_ffmpeg(
+    root: Path, kind: generated.Kind, num_processes: int, directory: Path
+) -> dict:
     """Writes the frames of all videos as JPEGs, each video into its own folder."""
 
     def write_frames(path: Path) -> None:
         folder = Path(results, path.stem)
         folder.mkdir()
-        _ffmpeg(
+        generated.ffmpeg(
             *("-threads", 1, "-filter_threads", 1, "-i", path),
-            *("-vf", f"scale={kind.stored_width}:{_SHORT_SIDE}"),
+            *("-vf", f"scale={kind.width_at(_SHORT_SIDE)}:{_SHORT_SIDE}"),
             *("-q:v", 4, "-threads", 1, folder / "%05d.jpg"),
         )
 
@@ -429,11 +389,6 @@ def _run_ffmpeg(root: Path, kind: Kind, num_processes: int, directory: Path) -> 
         "num_frames": len(sizes),
         "num_bytes": sum(sizes),
     }
-
-
-def _ffmpeg(*arguments: object) -> None:
-    command = ["ffmpeg", "-nostdin", "-v", "error", *map(str, arguments)]
-    subprocess.run(command, check=True)
 
 
 def _in_turn(
@@ -456,7 +411,7 @@ def _in_turn(
         for name, run in sides.items():
             os.sync()  # what the last side wrote must not slow this one down
             results[name] = run()
-            _log(f"  round {number}: {name} {results[name][key]:.1f} s")
+            generated.log(f"  round {number}: {name} {results[name][key]:.1f} s")
             if results[name]["num_frames"] != num_frames:
                 raise SystemExit(
                     f"{name} must store {num_frames} frames, got "
@@ -466,83 +421,14 @@ def _in_turn(
     return rounds
 
 
-def _make_videos(directory: Path, kind: Kind, num_videos: int) -> Path:
-    """Makes a tree of class folders; returns its root.
-
-    What an earlier run has generated in the same directory is used again.
-    """
-    originals = [
-        directory / "originals" / f"{kind.name}_{seed:02d}.mp4"
-        for seed in range(min(kind.num_different, num_videos))
-    ]
-    missing = [path for path in originals if not path.exists()]
-    if missing:
-        _log(f"generating {len(missing)} videos of {kind.size}")
-    for seed, path in enumerate(originals):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path in missing:
-            _generate(path, kind, seed)
-    root = directory / kind.name
-    shutil.rmtree(root, ignore_errors=True)
-    folder = root / "train" / "any class"
-    folder.mkdir(parents=True)
-    for number in range(num_videos):
-        original = originals[number % len(originals)]
-        shutil.copyfile(original, folder / f"{number:05d}.mp4")
-    return root
-
-
-def _generate(path: Path, kind: Kind, seed: int) -> None:
-    """Writes one video of textures that move, with noise, as natural ones have."""
-    height, width = kind.height, kind.width
-    ground, thing = path.with_suffix(".ground.png"), path.with_suffix(".thing.png")
-    part = path.with_suffix(".part.mp4")
-    _write_texture(ground, height * 3 // 2, width * 3 // 2, seed=2 * seed)
-    _write_texture(thing, height // 2, width // 3, seed=2 * seed + 1)
-    motion = (
-        f"[0]crop={width * 5 // 4}:{height * 5 // 4}"
-        f":(iw-ow)/2*(1+sin(0.8*t+{seed})):(ih-oh)/2*(1+cos(0.6*t+{seed}))"
-        f",rotate=0.08*sin(t+{seed}):ow={width}:oh={height}[ground];"
-        f"[ground][1]overlay=(W-w)/2*(1+sin(1.3*t+{seed})):(H-h)/2*(1+cos(t+{seed}))"
-        f",noise=alls=6:allf=t:all_seed={seed},format=yuv420p"
-    )
-    still = ("-framerate", 30, "-loop", 1, "-i")
-    _ffmpeg(
-        *("-y", *still, ground, *still, thing, "-filter_complex", motion),
-        *("-frames:v", kind.num_frames, "-c:v", "libx264", "-b:v", kind.bit_rate),
-        *("-g", 250, part),
-    )
-    os.replace(part, path)
-    ground.unlink()
-    thing.unlink()
-
-
-def _write_texture(path: Path, height: int, width: int, seed: int) -> None:
-    """Writes a picture with as much detail of every size as natural ones have."""
-    rng = np.random.default_rng(seed)
-    picture = np.full((height, width, 3), 128, np.float32)
-    contrast = 45.0
-    num_rows = 4
-    while num_rows <= height:
-        shape = (num_rows, num_rows * width // height)
-        grey, colour = rng.normal(size=(*shape, 1)), rng.normal(size=(*shape, 3))
-        detail = (grey + 0.4 * colour).astype(np.float32)
-        picture += contrast * cv2.resize(
-            detail, (width, height), interpolation=cv2.INTER_CUBIC
-        )
-        num_rows *= 2
-        contrast *= 0.55
-    cv2.imwrite(str(path), picture.clip(0, 255).astype(np.uint8))
-
-
-def _ratio_row(what: str, ratios: Sequence[float], target: float) -> Row:
+def _ratio_row(what: str, ratios: Sequence[float], target: float) -> tables.Row:
     median = statistics.median(ratios)
     figure = f"{median:.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-    return Row(what, figure, f">= {target}", median >= target)
+    return tables.Row(what, figure, f">= {target}", median >= target)
 
 
-def _limit_row(what: str, num_bytes: float, limit: float) -> Row:
-    return Row(what, _mib(num_bytes), f"<= {_mib(limit)}", num_bytes <= limit)
+def _limit_row(what: str, num_bytes: float, limit: float) -> tables.Row:
+    return tables.Row(what, _mib(num_bytes), f"<= {_mib(limit)}", num_bytes <= limit)
 
 
 def _median(rounds: Sequence[dict[str, dict]], side: str, key: str) -> float:
@@ -556,45 +442,8 @@ def _ratios(
     return [results[slow][key] / results[fast][key] for results in rounds]
 
 
-def _print_table(title: str, rows: Sequence[Row]) -> None:
-    met = {None: "", True: "yes", False: "NO"}
-    lines = [Row(title.upper(), "figure", "target"), *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(3)]
-    print()
-    for line in lines:
-        cells = [text.ljust(w) for text, w in zip(line[:3], widths, strict=True)]
-        print(
-            "  ".join([*cells, "met" if line is lines[0] else met[line.met]]).rstrip()
-        )
-    sys.stdout.flush()
-
-
-def _machine() -> str:
-    cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    ffmpeg = subprocess.run(
-        ["ffmpeg", "-version"], capture_output=True, text=True, check=True
-    )
-    versions = [
-        f"{name} {importlib.metadata.version(name)}"
-        for name in ("tensorflow", "tensorflow-datasets")
-    ]
-    return ", ".join(
-        [
-            f"{loky.cpu_count()} cores of {cpu[1] if cpu else 'an unknown CPU'}",
-            f"Python {sys.version.split()[0]}",
-            f"OpenCV {cv2.__version__}",
-            " ".join(ffmpeg.stdout.split()[:3]),
-            *versions,
-        ]
-    )
-
-
 def _mib(num_bytes: float) -> str:
     return f"{round(num_bytes / _MIB):,} MiB"
-
-
-def _log(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 _TASKS = {"encode": _encode, "build": _build}

@@ -11,10 +11,9 @@ from typing import NamedTuple, TypeVar
 
 import loky
 import numpy as np
-import simplejpeg
 import tensorflow_datasets as tfds
 
-from kinetics_clips import datasets, frame_index, windows
+from kinetics_clips import datasets, frame_index, jpegs, windows
 from kinetics_clips.arrays import ArrayPool
 from kinetics_clips.frame_index import FrameIndex, UnreadableVideoError
 from kinetics_clips.windows import ClipSpec, View
@@ -112,7 +111,7 @@ class ClipSource:
     def sample(self, number: int, rng: np.random.Generator) -> dict[str, object]:
         """Returns a clip of a video as `source[number]` does, drawn with `rng`."""
         clip = _read(*self._place(number), rng, self.spec)
-        clips = _decode([clip], self.spec, map, RAISE)
+        clips = _decode([clip], 1, self.spec, map, RAISE)
         return {name: values[0] for name, values in clips.items()}
 
     def batch(
@@ -139,12 +138,9 @@ class ClipSource:
         def read(number: int) -> _Clip:
             return _read(*self._place(number), self._generator(number, key), self.spec)
 
-        clips = [
-            clip
-            for clip in call(_or_unreadable(read), list(numbers))
-            if not _is_unreadable(clip, on_error)
-        ]
-        return _decode(clips, self.spec, call, on_error)
+        numbers = list(numbers)
+        clips = call(_or_unreadable(read), numbers)
+        return _decode(clips, len(numbers), self.spec, call, on_error)
 
     def _key(self) -> int | None:
         if self._seed is None:
@@ -197,7 +193,7 @@ class _Clip(NamedTuple):
       label: -1 where there is none.
       video_id: Of the video.
       frame_indices: int32 `[num_windows, length]`.
-      jpegs: Frame -> its bytes, of each that is needed.
+      encoded: Frame -> its JPEG, of each that is needed.
       places: Frame -> (window, number there) wherever it is shown.
       size: (height, width) of a frame, in pixels.
       view: Which pixels are shown.
@@ -207,7 +203,7 @@ class _Clip(NamedTuple):
     label: int
     video_id: bytes
     frame_indices: np.ndarray
-    jpegs: dict[int, np.ndarray]
+    encoded: dict[int, np.ndarray]
     places: dict[int, list[tuple[int, int]]]
     size: tuple[int, int]
     view: View
@@ -229,9 +225,9 @@ def _read(
         for at, frame in enumerate(row):
             places.setdefault(frame, []).append((window, at))
     needed = sorted(places)
-    jpegs = dict(zip(needed, index.read(video, needed, _take_bytes), strict=True))
+    encoded = dict(zip(needed, index.read(video, needed, _take_bytes), strict=True))
     try:
-        size = simplejpeg.decode_jpeg_header(jpegs[needed[0]])[:2]
+        size = jpegs.frame_size(encoded[needed[0]])
     except ValueError as error:
         raise _no_jpeg(index.describe(video), needed[0], error) from error
     return _Clip(
@@ -239,10 +235,20 @@ def _read(
         label=index.features["label"][video] if "label" in index.features else -1,
         video_id=_video_id(index, video),
         frame_indices=frame_indices,
-        jpegs=jpegs,
+        encoded=encoded,
         places=places,
         size=size,
-        view=windows.draw_view(rng, *size, spec),
+        view=_whole(windows.draw_view(rng, *size, spec)),
+    )
+
+
+def _whole(view: View) -> View:
+    """Returns a view in Python's numbers."""
+    return View(
+        scaled=tuple(map(int, view.scaled)),
+        boxes=[tuple(map(int, box)) for box in view.boxes],
+        size=tuple(map(int, view.size)),
+        flip=bool(view.flip),
     )
 
 
@@ -257,45 +263,54 @@ def _take_bytes(num_bytes: int) -> np.ndarray:
 
 
 def _decode(
-    clips: list[_Clip], spec: ClipSpec, call: Callable[..., Iterable], on_error: str
+    results: Iterable[_Clip | UnreadableVideoError],
+    num_results: int,
+    spec: ClipSpec,
+    call: Callable[..., Iterable],
+    on_error: str,
 ) -> dict[str, np.ndarray]:
-    """Decodes clips into one array.
+    """Decodes clips into one array, each as soon as it is there.
 
     Args:
-      clips: To decode.
+      results: To decode.
+      num_results: How many there are.
       spec: What they are.
       call: As `map`, may run in parallel.
       on_error: As of `ClipSource.batch`.
     """
-    sizes = {clip.view.size for clip in clips} or {(spec.side or 0,) * 2}
-    if len(sizes) > 1:
-        raise ValueError(
-            "The clips of a batch must have one size, got (height, width) "
-            f"{sorted(sizes)}. Set a crop, as in ClipSpec(crop=224), or read single "
-            "clips."
-        )
-    video = _decoded.take((len(clips), spec.num_views, spec.length, *sizes.pop(), 3))
-    tasks = []
-    for number, clip in enumerate(clips):
-        frames = list(clip.jpegs)
-        tasks += [
-            (number, frames[first : first + _FRAMES_A_TASK])
+    size = (spec.side or 0,) * 2
+    video = None
+    clips: dict[int, _Clip] = {}
+    at_work = []
+    for number, clip in enumerate(results):
+        if _is_unreadable(clip, on_error):
+            continue
+        if video is None:
+            size = clip.view.size
+            shape = (num_results, spec.num_views, spec.length, *size, 3)
+            video = _decoded.take(shape)
+        elif clip.view.size != size:
+            raise ValueError(
+                "The clips of a batch must have one size, got (height, width) "
+                f"{sorted({size, clip.view.size})}. Set a crop, as in "
+                "ClipSpec(crop=224), or read single clips."
+            )
+        clips[number] = clip
+        decode = functools.partial(_decode_frames, clip, video[number])
+        frames = list(clip.encoded)
+        tasks = [
+            frames[first : first + _FRAMES_A_TASK]
             for first in range(0, len(frames), _FRAMES_A_TASK)
         ]
-
-    def decode(task: tuple[int, list[int]]) -> None:
-        number, frames = task
-        _decode_frames(clips[number], frames, video[number])
-
-    results = call(_or_unreadable(decode), tasks)
-    lost = {
-        number
-        for (number, _), result in zip(tasks, results, strict=True)
-        if _is_unreadable(result, on_error)
-    }
-    if lost:
-        kept = [number for number in range(len(clips)) if number not in lost]
-        clips, video = [clips[number] for number in kept], video[kept]
+        at_work.append((number, call(_or_unreadable(decode), tasks)))
+    for number, done in at_work:
+        if any([_is_unreadable(result, on_error) for result in done]):
+            del clips[number]
+    if video is None:
+        video = _decoded.take((0, spec.num_views, spec.length, *size, 3))
+    elif len(clips) < num_results:
+        video = video[list(clips)]
+    clips = list(clips.values())
     frame_indices = np.empty((len(clips), spec.num_windows, spec.length), np.int32)
     for number, clip in enumerate(clips):
         frame_indices[number] = clip.frame_indices
@@ -313,38 +328,55 @@ def _decode(
     }
 
 
-def _decode_frames(clip: _Clip, frames: Iterable[int], views: np.ndarray) -> None:
+def _decode_frames(clip: _Clip, views: np.ndarray, frames: Iterable[int]) -> None:
     """Decodes frames to their places in uint8 `[num_views, length, h, w, 3]`."""
+    # While Python runs here, no other thread returns from its decoder: what is the same
+    # for all frames is done before.
     view = clip.view
     height, width = clip.size
-    # A frame that is shown as a whole is decoded to where it is shown first.
-    in_place = view.boxes == [(0, 0, height, width)] and view.size == clip.size
-    in_place &= not view.flip
-    pixels = None if in_place else _frame_memory(height, width)
+    is_cut = view.boxes != [(0, 0, height, width)]
+    is_changed = view.size != view.boxes[0][2:] or view.scaled != clip.size or view.flip
+    if not is_cut and not is_changed:
+        for frame in frames:
+            first, *others = clip.places[frame]
+            _decode_frame(clip, frame, views[first], height)
+            for place in others:
+                views[place] = views[first]
+        return
+    pixels = _frame_memory(height, width)
+    # Scaling reads all of a frame.
+    bottom = max(top + box_height for top, _, box_height, _ in view.boxes)
+    num_rows = bottom if view.scaled == clip.size else height
+    shown = [] if is_changed else _cut(pixels, view)
     for frame in frames:
-        places = clip.places[frame]
-        if in_place:
-            pixels = views[places[0]]
-        try:
-            shape = simplejpeg.decode_jpeg(
-                clip.jpegs[frame], "RGB", buffer=pixels
-            ).shape
-        except ValueError as error:
-            raise _no_jpeg(clip.name, frame, error) from error
-        if shape != pixels.shape:
-            raise _no_jpeg(clip.name, frame, f"{shape}, expected {pixels.shape}")
-        if in_place:
-            for place in places[1:]:
-                views[place] = pixels
-            continue
-        scaled = _resized(pixels, view.scaled)
-        for crop, (top, left, box_height, box_width) in enumerate(view.boxes):
-            shown = scaled[top : top + box_height, left : left + box_width]
-            shown = _resized(shown, view.size)
-            if view.flip:
-                shown = shown[:, ::-1]
-            for window, at in places:
-                views[window * len(view.boxes) + crop, at] = shown
+        _decode_frame(clip, frame, pixels, num_rows)
+        if is_changed:
+            shown = _changed(pixels, view)
+        for window, at in clip.places[frame]:
+            for crop, part in enumerate(shown, start=window * len(shown)):
+                views[crop, at] = part
+
+
+def _decode_frame(clip: _Clip, frame: int, pixels: np.ndarray, num_rows: int) -> None:
+    try:
+        jpegs.decode(clip.encoded[frame], pixels, num_rows)
+    except ValueError as error:
+        raise _no_jpeg(clip.name, frame, error) from error
+
+
+def _changed(pixels: np.ndarray, view: View) -> list[np.ndarray]:
+    """Returns the crops of a frame, scaled and flipped as they are to be."""
+    crops = [
+        _resized(crop, view.size) for crop in _cut(_resized(pixels, view.scaled), view)
+    ]
+    return [crop[:, ::-1] for crop in crops] if view.flip else crops
+
+
+def _cut(pixels: np.ndarray, view: View) -> list[np.ndarray]:
+    return [
+        pixels[top : top + height, left : left + width]
+        for top, left, height, width in view.boxes
+    ]
 
 
 def _frame_memory(height: int, width: int) -> np.ndarray:
@@ -381,7 +413,6 @@ def _or_unreadable(
 ) -> Callable[[_Task], _Result | UnreadableVideoError]:
     """Returns the function, but with one of its errors as a result."""
 
-    @functools.wraps(function)
     def call(task: _Task) -> _Result | UnreadableVideoError:
         try:
             return function(task)

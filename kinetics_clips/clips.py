@@ -163,7 +163,9 @@ def load_clips(
     options = tf.data.Options()
     # Saves of an iterator where it is, not what it has read ahead.
     options.experimental_symbolic_checkpoint = True
-    return clips.with_options(options).prefetch(tf.data.AUTOTUNE)
+    # One batch of whole frames takes 134 MB: no more than one waits to be taken.
+    clips = clips.with_options(options)
+    return clips.prefetch(1 if batch_size else tf.data.AUTOTUNE)
 
 
 def _check(batch_size, shuffle, seed, num_epochs, epoch, shard, on_error) -> None:

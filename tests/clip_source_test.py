@@ -267,7 +267,7 @@ def test_numbers_are_those_of_a_list(data_dir):
         with pytest.raises(IndexError, match=rf"must be in \[-4, 4\), got {number}"):
             clips[number]
     with pytest.raises(IndexError, match=r"must be in \[-4, 4\), got 7"):
-        clips.batch([0, 7])
+        clips.batch([7, 0])
     empty = clips.batch([])
     assert empty["video"].shape == (0, 8, 64, 64, 3)
 
