@@ -131,6 +131,7 @@ class FrameIndex:
         self._first_videos = list(
             itertools.accumulate((s.num_videos for s in self.shards), initial=0)
         )
+        self._shard_numbers = {s.name: number for number, s in enumerate(self.shards)}
         for shard in self.shards:
             try:
                 status = os.stat(path.parent / shard.name)
@@ -160,10 +161,9 @@ class FrameIndex:
 
     def videos_of(self, shard_name: str) -> range:
         """Returns the numbers of the videos of a shard."""
-        names = [shard.name for shard in self.shards]
-        if shard_name not in names:
+        number = self._shard_numbers.get(shard_name)
+        if number is None:
             raise self._error(f"is not of the shard {shard_name}")
-        number = names.index(shard_name)
         return range(self._first_videos[number], self._first_videos[number + 1])
 
     def read(
@@ -296,10 +296,15 @@ def build(
       The files written, one a split; each takes an older one's place as a whole.
 
     Raises:
-      ValueError: If the dataset has no such feature, or is not stored as TFRecords.
+      ValueError: If the dataset has no such feature, or is not stored as TFRecords, or
+        `num_workers` is under 1.
       UnreadableVideoError: If a shard is damaged; says which and where.
       OSError: If something cannot be read or written.
     """
+    if num_workers is not None and num_workers < 1:
+        raise ValueError(
+            f"`num_workers` must be at least 1 or None, got {num_workers}."
+        )
     directory = Path(builder.data_path)
     file_format = builder.info.file_format
     if file_format is not tfds.core.FileFormat.TFRECORD:

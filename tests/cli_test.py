@@ -400,3 +400,52 @@ def test_check_of_a_wrong_directory_shows_the_layout(tmp_path, capsys):
     code, _, err = run("check", "k400", "--manual-dir", tmp_path, capsys=capsys)
     assert code == 1
     assert "it holds pictures/" in err and "Expected, with videos" in err
+
+
+def test_index_makes_an_index_and_verifies_the_dataset(data_dir, tmp_path, capsys):
+    shutil.copytree(data_dir, tmp_path, dirs_exist_ok=True)
+    directory = tmp_path / "kinetics_clips/folder/1.0.0"
+    path = directory / "train.frame_index"
+    before = path.read_bytes()
+    for dataset in (["kinetics_clips/folder", "--data-dir", tmp_path], [directory]):
+        path.unlink()
+        code, out, _ = run("index", *dataset, capsys=capsys)
+        assert code == 0
+        assert out == [
+            f"Verified 4 videos of 1 shards, and indexed their frames: {path}",
+            "Verified 1 videos of 1 shards, and indexed their frames: "
+            f"{directory / 'validation.frame_index'}",
+        ]
+        assert path.read_bytes() == before
+
+    code, _, err = run("index", directory, "--workers", 0, capsys=capsys)
+    assert code == 1
+    assert "`num_workers` must be at least 1 or None, got 0" in err
+    code, _, err = run("index", "nothing", "--data-dir", tmp_path, capsys=capsys)
+    assert code == 1
+    assert "must be a dataset that is built" in err
+
+    (shard,) = directory.glob("*-train.tfrecord-*")
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    code, _, err = run("index", directory, capsys=capsys)
+    assert code == 1
+    assert f"error: {shard} is damaged after " in err
+    assert "Traceback" not in err
+    assert path.read_bytes() == before
+
+
+def test_a_build_ends_with_an_index(tmp_path, videos, capsys):
+    options = ["--manual-dir", videos, "--data-dir", tmp_path]
+    assert run("build", "folder", *options, capsys=capsys)[0] == 0
+    for _ in range(2):
+        source = kinetics_clips.ClipSource(
+            "kinetics_clips/folder",
+            "train",
+            kinetics_clips.ClipSpec(length=2),
+            data_dir=tmp_path,
+        )
+        assert {clip["video_id"] for clip in source} == {b"a/one", b"b/two"}
+        # The old index does not outlive its shards.
+        assert run("build", "folder", *options, "--overwrite", capsys=capsys)[0] == 0
