@@ -351,7 +351,7 @@ def _schema(features: tfds.features.FeaturesDict) -> tuple[str, dict[str, str]]:
             f"'video', got {sequences or list(features)}."
         )
     kinds = {}
-    for name, feature in features.items():
+    for name, feature in sorted(features.items()):  # whatever their order was
         info = feature.get_serialized_info()
         if isinstance(info, dict) or info.shape != ():
             continue
