@@ -219,7 +219,10 @@ def _read(
             f"{index.describe(video)} must have a known rate for clips of {spec.fps} "
             f"frames a second, got {stored_fps}. Use `stride` instead of `fps`."
         )
-    frame_indices = windows.draw_frames(rng, index.num_frames(video), stored_fps, spec)
+    num_frames = index.num_frames(video)
+    if not num_frames:  # of another builder's dataset
+        raise UnreadableVideoError(f"{index.describe(video)} must have frames, got 0.")
+    frame_indices = windows.draw_frames(rng, num_frames, stored_fps, spec)
     places = {}
     for window, row in enumerate(frame_indices.tolist()):
         for at, frame in enumerate(row):
@@ -230,9 +233,10 @@ def _read(
         size = jpegs.frame_size(encoded[needed[0]])
     except ValueError as error:
         raise _no_jpeg(index.describe(video), needed[0], error) from error
+    labels = index.features.get("label")
     return _Clip(
         name=index.describe(video),
-        label=index.features["label"][video] if "label" in index.features else -1,
+        label=labels[video] if isinstance(labels, np.ndarray) else -1,
         video_id=_video_id(index, video),
         frame_indices=frame_indices,
         encoded=encoded,

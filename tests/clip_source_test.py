@@ -450,3 +450,44 @@ def test_videos_of_other_sizes_do_not_batch(tmp_path):
     }
     cropped = ClipSource(builder, "train", ClipSpec(length=2, area=(0.5, 1), size=60))
     assert cropped.batch([0, 1])["video"].shape == (2, 2, 60, 60, 3)
+
+
+class Foreign(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """A dataset that another builder stored: no ids, one video without a frame."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = {
+            "video": tfds.features.Video((None, 16, 24, 3), encoding_format="jpeg"),
+            "label": tfds.features.Text(),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self, features=tfds.features.FeaturesDict(features)
+        )
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self):
+        for number, num_frames in enumerate([0, 5, 9]):
+            frames = np.full((num_frames, 16, 24, 3), 50 * number, np.uint8)
+            yield number, {"video": frames, "label": "word"}
+
+
+def test_datasets_of_other_builders_are_read(tmp_path):
+    builder = Foreign(data_dir=tmp_path)
+    builder.download_and_prepare()
+    frame_index.build(builder)
+    clips = ClipSource(builder, "train", ClipSpec(length=3), seed=0)
+    read = clips.batch(range(3), on_error="skip")
+    assert read["label"].tolist() == [-1, -1]
+    colours = read["video"].mean(axis=(1, 2, 3, 4)).round(-1)
+    assert sorted(colours.tolist()) == [50, 100]
+    assert len(set(read["video_id"])) == 2
+    empty = [n for n in range(3) if not clips._indexes[0].num_frames(n)]
+    with pytest.raises(
+        kinetics_clips.UnreadableVideoError,
+        match=rf"video {empty[0]} of foreign-train.* must have frames, got 0",
+    ):
+        clips[empty[0]]
