@@ -258,15 +258,16 @@ def _decode(clip: dict, spec: ClipSpec) -> dict[str, tf.Tensor]:
     view = {name: clip.pop(name) for name in ("frame_size", "scaled", "boxes", "size")}
     lead = jpegs.shape[:-1]  # () or (batch,)
     checks = [_check_one_size(view["size"])] if lead.rank and not spec.side else []
+    is_whole = not (spec.crop or spec.area or spec.size)
     num_frames = tf.shape(jpegs)[-1]
-    flat = [tf.reshape(jpegs, [-1])]
-    for name in ("frame_size", "scaled", "boxes", "size"):
-        values = tf.reshape(view[name], [-1, *view[name].shape[lead.rank :]])
-        flat.append(tf.repeat(values, num_frames, axis=0))
+    frames = [tf.reshape(jpegs, [-1])]
+    for values in [] if is_whole else view.values():
+        flat = tf.reshape(values, [-1, *values.shape[lead.rank :]])
+        frames.append(tf.repeat(flat, num_frames, axis=0))
     with tf.control_dependencies(checks):
         video = tf.map_fn(
-            functools.partial(_decode_frame, spec=spec),
-            tuple(flat),
+            _decode_whole if is_whole else functools.partial(_decode_frame, spec=spec),
+            tuple(frames),
             fn_output_signature=tf.TensorSpec(
                 [spec.num_crops, None, None, 3], tf.uint8
             ),
@@ -303,27 +304,40 @@ def _check_one_size(size: tf.Tensor) -> tf.Operation:
     )
 
 
+def _decode_whole(frame: tuple[tf.Tensor]) -> tf.Tensor:
+    """Decodes a frame, uint8 `[1, height, width, 3]`."""
+    (jpeg,) = frame
+    image = tf.io.decode_jpeg(jpeg, channels=3, dct_method=_DCT_METHOD)
+    return image[tf.newaxis]
+
+
 def _decode_frame(frame: tuple[tf.Tensor, ...], spec: ClipSpec) -> tf.Tensor:
     """Decodes a frame to all its crops, uint8 `[num_crops, height, width, 3]`."""
     jpeg, frame_size, scaled, boxes, size = frame
+    is_cut = spec.crop or spec.area
 
+    # What a clip does not ask for is not in the graph: it would copy every frame.
     def whole() -> tf.Tensor:
-        image = tf.io.decode_jpeg(jpeg, channels=3, dct_method=_DCT_METHOD)
-        image = _resized(image, scaled)
-        return tf.stack(
-            [
-                _resized(tf.slice(image, [top, left, 0], [height, width, 3]), size)
+        image = _decode_whole((jpeg,))[0]
+        if spec.crop:
+            image = _resized(image, scaled)
+        crops = [image]
+        if is_cut:
+            crops = [
+                tf.slice(image, [top, left, 0], [height, width, 3])
                 for top, left, height, width in map(tf.unstack, tf.unstack(boxes))
             ]
-        )
+        if spec.size:
+            crops = [_resized(crop, size) for crop in crops]
+        return tf.stack(crops) if len(crops) > 1 else crops[0][tf.newaxis]
 
     def fused() -> tf.Tensor:
         image = tf.io.decode_and_crop_jpeg(
             jpeg, boxes[0], channels=3, dct_method=_DCT_METHOD
         )
-        return _resized(image, size)[tf.newaxis]
+        return (_resized(image, size) if spec.size else image)[tf.newaxis]
 
-    if spec.num_crops > 1 or not (spec.crop or spec.area):
+    if spec.num_crops > 1 or not is_cut:
         return whole()
     return tf.cond(tf.reduce_all(scaled == frame_size), fused, whole)
 
