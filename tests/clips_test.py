@@ -429,3 +429,27 @@ def test_a_script_may_end_in_the_middle_of_an_epoch(where, end):
     )
     assert done.returncode == {"": 0, "1 / 0": 1}.get(end, 3), done.stderr
     assert done.stderr.count("Traceback") == (end == "1 / 0"), done.stderr
+
+
+def test_a_new_process_goes_on_with_the_clips_that_were_due(where, tmp_path):
+    script = (
+        "import sys, tensorflow as tf, kinetics_clips\n"
+        "ds = kinetics_clips.load_clips('kinetics_clips/folder', 'train',\n"
+        "    kinetics_clips.ClipSpec(length=2, crop=32), seed=7, num_epochs=3,\n"
+        "    data_dir=sys.argv[1])\n"
+        "iterator = iter(ds)\n"
+        "checkpoint = tf.train.Checkpoint(iterator=iterator)\n"
+        "if len(sys.argv) == 3:\n"
+        "    for _ in range(6): next(iterator)\n"  # into the second epoch
+        "    print(checkpoint.save(sys.argv[2] + '/here'))\n"
+        "else:\n"
+        "    checkpoint.restore(sys.argv[3])\n"
+        "for clip in iterator:\n"
+        "    print(clip['video_id'].numpy(), clip['frame_indices'].numpy())\n"
+    )
+    saved = run_script(script, where, tmp_path)
+    assert saved.returncode == 0, saved.stderr
+    path, *due = saved.stdout.splitlines()
+    assert len(due) == 6
+    restored = run_script(script, where, tmp_path, path)
+    assert restored.stdout.splitlines() == due, restored.stderr
