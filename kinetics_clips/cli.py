@@ -321,11 +321,10 @@ def _build_anew(
 
 def _index(args: argparse.Namespace) -> int:
     builder = datasets.find(args.dataset, args.data_dir)
-    for path in frame_index.build(builder, args.workers):
-        index = frame_index.FrameIndex(path)
+    for index in frame_index.build(builder, args.workers):
         print(
             f"Verified {len(index)} videos of {len(index.shards)} shards, and indexed "
-            f"their frames: {path}"
+            f"their frames: {index.path}"
         )
     return 0
 

@@ -189,7 +189,8 @@ class _Clip(NamedTuple):
     """A clip that is drawn and read, but not decoded.
 
     Attributes:
-      name: Of the video and its shard, for a person.
+      index: Of the video.
+      video: Its number there.
       label: -1 where there is none.
       video_id: Of the video.
       frame_indices: int32 `[num_windows, length]`.
@@ -199,7 +200,8 @@ class _Clip(NamedTuple):
       view: Which pixels are shown.
     """
 
-    name: str
+    index: FrameIndex
+    video: int
     label: int
     video_id: bytes
     frame_indices: np.ndarray
@@ -232,10 +234,11 @@ def _read(
     try:
         size = jpegs.frame_size(encoded[needed[0]])
     except ValueError as error:
-        raise _no_jpeg(index.describe(video), needed[0], error) from error
+        raise _no_jpeg(index, video, needed[0], error) from error
     labels = index.features.get("label")
     return _Clip(
-        name=index.describe(video),
+        index=index,
+        video=video,
         label=labels[video] if isinstance(labels, np.ndarray) else -1,
         video_id=_video_id(index, video),
         frame_indices=frame_indices,
@@ -365,7 +368,7 @@ def _decode_frame(clip: _Clip, frame: int, pixels: np.ndarray, num_rows: int) ->
     try:
         jpegs.decode(clip.encoded[frame], pixels, num_rows)
     except ValueError as error:
-        raise _no_jpeg(clip.name, frame, error) from error
+        raise _no_jpeg(clip.index, clip.video, frame, error) from error
 
 
 def _changed(pixels: np.ndarray, view: View) -> list[np.ndarray]:
@@ -405,10 +408,12 @@ def _resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     )
 
 
-def _no_jpeg(name: str, frame: int, problem: object) -> UnreadableVideoError:
+def _no_jpeg(
+    index: FrameIndex, video: int, frame: int, problem: object
+) -> UnreadableVideoError:
     return UnreadableVideoError(
-        f"Frame {frame} of {name} must be a JPEG of the video's size, got {problem}. "
-        "Build the dataset again."
+        f"Frame {frame} of {index.describe(video)} must be a JPEG of the video's size, "
+        f"got {problem}. Build the dataset again."
     )
 
 

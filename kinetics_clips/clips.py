@@ -201,9 +201,8 @@ def _order(
 ) -> np.ndarray:
     """Returns the videos that a host reads in an epoch, in their order."""
     index, count = shard
-    if not shuffle:
-        return np.arange(index, num_videos, count)
-    return windows.order(key, num_videos)[index::count][: num_videos // count]
+    order = windows.order(key, num_videos) if shuffle else np.arange(num_videos)
+    return order[index::count][: _share_of(num_videos, shard, shuffle)]
 
 
 @functools.lru_cache

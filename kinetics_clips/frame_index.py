@@ -282,7 +282,7 @@ def path_of(directory: Path, split: str) -> Path:
 
 def build(
     builder: tfds.core.DatasetBuilder, num_workers: int | None = None
-) -> list[Path]:
+) -> list[FrameIndex]:
     """Indexes all splits of a prepared dataset; verifies every byte of it on the way.
 
     Any TFDS dataset will do that is stored as TFRecords and has a sequence of images;
@@ -293,7 +293,7 @@ def build(
       num_workers: Processes; None = the cores that this process may use.
 
     Returns:
-      The files written, one a split; each takes an older one's place as a whole.
+      The indexes, one a split; each takes an older one's place as a whole.
 
     Raises:
       ValueError: If the dataset has no such feature, or is not stored as TFRecords, or
@@ -314,7 +314,7 @@ def build(
         )
     frames, kinds = _schema(builder.info.features)
     num_workers = num_workers or loky.cpu_count()
-    paths = []
+    indexes = []
     for name, split in builder.info.splits.items():
         shards = [directory / filename for filename in sorted(split.filenames)]
         with contextlib.ExitStack() as stack:
@@ -326,14 +326,16 @@ def build(
                     results, total=len(shards), desc=f"index {name}", unit=" shards"
                 )
             )
-            paths.append(_write(path_of(directory, name), kinds, bar))
-        num_videos = len(FrameIndex(paths[-1]))
+            path = path_of(directory, name)
+            _write(path, kinds, bar)
+        indexes.append(FrameIndex(path))
+        num_videos = len(indexes[-1])
         if num_videos != split.num_examples:
             raise UnreadableVideoError(
                 f"{directory} must hold {split.num_examples} videos of {name}, as its "
                 f"dataset_info.json says, got {num_videos}."
             )
-    return paths
+    return indexes
 
 
 def _schema(features: tfds.features.FeaturesDict) -> tuple[str, dict[str, str]]:
@@ -437,7 +439,7 @@ def _in_processes(
             raise
 
 
-def _write(path: Path, kinds: dict[str, str], shards: Iterable[_Rows]) -> Path:
+def _write(path: Path, kinds: dict[str, str], shards: Iterable[_Rows]) -> None:
     """Writes an index of shards, whose rows are not kept, as a whole or not at all."""
     temporary = path.with_suffix(".tmp")
     indexed: list[Shard] = []
@@ -472,7 +474,6 @@ def _write(path: Path, kinds: dict[str, str], shards: Iterable[_Rows]) -> Path:
         checksum = google_crc32c.value(description)
         file.write(_TRAILER.pack(len(description), checksum, _MAGIC))
     os.replace(temporary, path)
-    return path
 
 
 def _append(file: BinaryIO, table: np.ndarray) -> tuple[str, int, int, int]:

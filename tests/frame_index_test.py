@@ -100,8 +100,8 @@ def test_processes_make_the_same_index(directory, monkeypatch, tmp_path):
         with frame_index._in_processes(
             frame_index._index_shard, shards, 2, *arguments
         ) as rows:
-            path = frame_index.path_of(tmp_path, str(limit))
-            made.append(frame_index._write(path, arguments[1], rows))
+            made.append(frame_index.path_of(tmp_path, str(limit)))
+            frame_index._write(made[-1], arguments[1], rows)
     assert made[0].read_bytes() == made[1].read_bytes()
     index = FrameIndex(made[0])
     assert len(index.shards) == len(index) == len(examples)
@@ -293,8 +293,7 @@ def test_datasets_of_other_builders_are_indexed(tmp_path, frames):
 
     builder = Dataset(data_dir=tmp_path)
     builder.download_and_prepare()
-    (path,) = frame_index.build(builder)
-    index = FrameIndex(path)
+    (index,) = frame_index.build(builder)
     assert set(index.features) == {"label", "good", "weight"}
     name = "video" if "video" in frames else "frames"
     skipped = builder.as_dataset(
