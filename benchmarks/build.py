@@ -149,7 +149,9 @@ def _measure_frames(directory: Path, args: argparse.Namespace) -> list[tables.Ro
             figure = f"{speed:,.0f} frames/s, {num_bytes:,.0f} bytes a frame"
             rows.append(tables.Row(f"{side}, {kind.size}", figure))
         ratios = _ratios(rounds, "ffmpeg", "encode_all", "process_seconds")
-        rows.append(_ratio_row(f"encode_all / ffmpeg, {kind.size}", ratios, target))
+        rows.append(
+            tables.ratio_row(f"encode_all / ffmpeg, {kind.size}", ratios, target)
+        )
     return rows
 
 
@@ -173,7 +175,7 @@ def _measure_build(directory: Path, args: argparse.Namespace) -> list[tables.Row
     for side in list(sides)[1:]:
         # A share of the bare loop's speed: its time over the build's.
         ratios = _ratios(rounds, "bare loop", side, "seconds")
-        rows.append(_ratio_row(f"{side} / bare loop", ratios, 0.85))
+        rows.append(tables.ratio_row(f"{side} / bare loop", ratios, 0.85))
     return rows
 
 
@@ -192,7 +194,7 @@ def _measure_workers(directory: Path, args: argparse.Namespace) -> list[tables.R
         speed = num_frames / _median(rounds, side, "seconds")
         rows.append(tables.Row(side, f"{speed:,.0f} frames/s"))
     ratios = _ratios(rounds, "1 worker", "2 workers", "seconds")
-    return [*rows, _ratio_row("2 workers / 1 worker", ratios, 1.9)]
+    return [*rows, tables.ratio_row("2 workers / 1 worker", ratios, 1.9)]
 
 
 def _measure_memory(directory: Path, args: argparse.Namespace) -> list[tables.Row]:
@@ -419,12 +421,6 @@ def _in_turn(
                 )
         rounds.append(results)
     return rounds
-
-
-def _ratio_row(what: str, ratios: Sequence[float], target: float) -> tables.Row:
-    median = statistics.median(ratios)
-    figure = f"{median:.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-    return tables.Row(what, figure, f">= {target}", median >= target)
 
 
 def _limit_row(what: str, num_bytes: float, limit: float) -> tables.Row:

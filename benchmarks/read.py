@@ -174,16 +174,8 @@ def _measure_warm(data: Data, args: argparse.Namespace) -> list[Row]:
             rows.append(Row(name, f"not measured: {missing[name]}"))
             continue
         shares = [a / b for a, b in zip(rates[name], rates[_LIMIT], strict=True)]
-        share = statistics.median(shares)
-        rows.append(
-            Row(
-                name,
-                f"{share:.2f} ({min(shares):.2f} to {max(shares):.2f}), "
-                f"{statistics.median(rates[name]):.0f} clips/s",
-                f">= {way.target}" if way.target else "",
-                share >= way.target if way.target else None,
-            )
-        )
+        speed = f", {statistics.median(rates[name]):.0f} clips/s"
+        rows.append(tables.ratio_row(name, shares, way.target, speed))
     return rows
 
 
@@ -202,15 +194,7 @@ def _measure_cold(data: Data, args: argparse.Namespace) -> list[Row]:
         ("clips by windows", "clips by records", None),
     ):
         ratios = [a / b for a, b in zip(rates[fast], rates[slow], strict=True)]
-        ratio = statistics.median(ratios)
-        rows.append(
-            Row(
-                f"{fast} / {slow}",
-                f"{ratio:.1f} ({min(ratios):.1f} to {max(ratios):.1f})",
-                f">= {target}" if target else "",
-                ratio >= target if target else None,
-            )
-        )
+        rows.append(tables.ratio_row(f"{fast} / {slow}", ratios, target))
     return rows
 
 
@@ -226,7 +210,6 @@ def _measure_scale(data: Data, args: argparse.Namespace) -> list[Row]:
             rates[name].append(result["rate"])
             generated.log(f"  round {number}: {name} {result['rate']:.1f} clips/s")
     ratios = [a / b for a, b in zip(rates["all"], rates["thousand"], strict=True)]
-    ratio = statistics.median(ratios)
     batch = _BATCH * _LENGTH * _CROP * _CROP * 3 / _MIB
     return [
         Row(
@@ -253,12 +236,7 @@ def _measure_scale(data: Data, args: argparse.Namespace) -> list[Row]:
             "<= 400 MiB and 6 batches",
             read["memory"] <= 400 + 6 * batch,
         ),
-        Row(
-            "clips a second of 300,000 videos / of 1,000",
-            f"{ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f})",
-            ">= 0.95",
-            ratio >= 0.95,
-        ),
+        tables.ratio_row("clips a second of 300,000 videos / of 1,000", ratios, 0.95),
     ]
 
 

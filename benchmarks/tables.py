@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import re
+import statistics
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -25,6 +26,17 @@ class Row(NamedTuple):
     figure: str
     target: str = ""
     met: bool | None = None
+
+
+def ratio_row(
+    what: str, ratios: Sequence[float], target: float | None = None, more: str = ""
+) -> Row:
+    """Returns the median of the rounds' ratios, with the least and the greatest."""
+    median = statistics.median(ratios)
+    figure = f"{median:.2f} ({min(ratios):.2f} to {max(ratios):.2f}){more}"
+    if target is None:
+        return Row(what, figure)
+    return Row(what, figure, f">= {target}", median >= target)
 
 
 def show(title: str, rows: Sequence[Row]) -> None:
