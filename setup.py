@@ -44,7 +44,7 @@ setuptools.setup(
             "dill",  # tfds.testing imports it, undeclared
             "hypothesis",
             "psutil",
-            "pytest",
+            "pytest>=9",
             "ruff",
         ],
     },

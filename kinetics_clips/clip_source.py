@@ -1,13 +1,14 @@
 """Random access to clips through the frame index, without TensorFlow."""
 
-import concurrent.futures
+import collections
 import functools
 import logging
+import operator
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import loky
 import numpy as np
@@ -16,16 +17,16 @@ import tensorflow_datasets as tfds
 from kinetics_clips import datasets, frame_index, jpegs, windows
 from kinetics_clips.arrays import ArrayPool
 from kinetics_clips.frame_index import FrameIndex, UnreadableVideoError
+from kinetics_clips.threads import Tasks
 from kinetics_clips.windows import ClipSpec, View
 
 _log = logging.getLogger(__name__)
-_Task, _Result = TypeVar("_Task"), TypeVar("_Result")
 
 RAISE, SKIP = "raise", "skip"
 
-# Frames that a thread decodes in one go: few enough that many cores share one clip,
-# enough that handing them out costs nothing beside decoding them.
-_FRAMES_A_TASK = 16
+# Threads that share a clip, where they have nothing else to do, have at least so many
+# frames each: many cores decode one batch, and waking them costs nothing beside it.
+_FRAMES_A_THREAD = 16
 
 # Memory for decoded clips, and for windows as they are stored.
 _decoded = ArrayPool(max_free=2)
@@ -110,8 +111,9 @@ class ClipSource:
 
     def sample(self, number: int, rng: np.random.Generator) -> dict[str, object]:
         """Returns a clip of a video as `source[number]` does, drawn with `rng`."""
-        clip = _read(*self._place(number), rng, self.spec)
-        clips = _decode([clip], 1, self.spec, map, RAISE)
+        batch = _Batch(1, self.spec, operator.call)
+        batch.add(0, lambda: _read(*self._place(number), rng, self.spec))
+        clips = batch.clips(RAISE)
         return {name: values[0] for name, values in clips.items()}
 
     def batch(
@@ -133,14 +135,18 @@ class ClipSource:
           ValueError: If the clips are not of one size. All others as `source[number]`.
         """
         key = self._key() if key is None else key
-        call = functools.partial(_in_threads, self._num_threads)
-
-        def read(number: int) -> _Clip:
-            return _read(*self._place(number), self._generator(number, key), self.spec)
-
         numbers = list(numbers)
-        clips = call(_or_unreadable(read), numbers)
-        return _decode(clips, len(numbers), self.spec, call, on_error)
+        tasks = Tasks(self._num_threads)
+        batch = _Batch(len(numbers), self.spec, tasks.start)
+        for at, number in enumerate(numbers):
+            read = functools.partial(self._read, number, key)
+            tasks.start(functools.partial(batch.add, at, read))
+        tasks.wait()
+        return batch.clips(on_error)
+
+    def _read(self, number: int, key: int | None) -> "_Clip":
+        rng = self._generator(number, key)
+        return _read(*self._place(number), rng, self.spec)
 
     def _key(self) -> int | None:
         if self._seed is None:
@@ -269,70 +275,102 @@ def _take_bytes(num_bytes: int) -> np.ndarray:
     return _encoded.take((-(-num_bytes // _STEP) * _STEP,))[:num_bytes]
 
 
-def _decode(
-    results: Iterable[_Clip | UnreadableVideoError],
-    num_results: int,
-    spec: ClipSpec,
-    call: Callable[..., Iterable],
-    on_error: str,
-) -> dict[str, np.ndarray]:
-    """Decodes clips into one array, each as soon as it is there.
+class _Batch:
+    """Clips that are read and decoded into one array, by any threads.
 
     Args:
-      results: To decode.
-      num_results: How many there are.
+      num_clips: Of the batch.
       spec: What they are.
-      call: As `map`, may run in parallel.
-      on_error: As of `ClipSource.batch`.
+      start: Runs a task, at once or in another thread.
     """
-    size = (spec.side or 0,) * 2
-    video = None
-    clips: dict[int, _Clip] = {}
-    at_work = []
-    for number, clip in enumerate(results):
-        if _is_unreadable(clip, on_error):
-            continue
-        if video is None:
-            size = clip.view.size
-            shape = (num_results, spec.num_views, spec.length, *size, 3)
-            video = _decoded.take(shape)
-        elif clip.view.size != size:
+
+    def __init__(
+        self,
+        num_clips: int,
+        spec: ClipSpec,
+        start: Callable[[Callable[[], None]], object],
+    ):
+        self._num_clips, self._spec, self._start = num_clips, spec, start
+        self._clips: dict[int, _Clip] = {}
+        self._errors: dict[int, Exception] = {}
+        self._memory: dict[str, np.ndarray] = {}
+
+    def add(self, at: int, read: Callable[[], _Clip]) -> None:
+        """Reads the clip for a place, and starts tasks that decode it."""
+        try:
+            clip = read()
+            views = self._video(clip.view.size)[at]
+        except Exception as error:  # `clips` raises it
+            self._errors[at] = error
+            return
+        self._clips[at] = clip
+        frames = collections.deque(clip.encoded)
+        decode = functools.partial(self._decode, at, views, frames)
+        for _ in range(len(frames) // _FRAMES_A_THREAD - 1):
+            self._start(decode)
+        decode()
+
+    def _decode(
+        self, at: int, views: np.ndarray, frames: collections.deque[int]
+    ) -> None:
+        """Decodes frames until none is left; threads that share a clip take turns."""
+        try:
+            _decode_frames(self._clips[at], views, _taken(frames))
+        except Exception as error:  # `clips` raises it
+            frames.clear()
+            self._errors[at] = error
+
+    def _video(self, size: tuple[int, int]) -> np.ndarray:
+        """Returns the array of all clips; the first one's size is that of all."""
+        shape = (self._num_clips, self._spec.num_views, self._spec.length, *size, 3)
+        if not self._memory:
+            self._memory.setdefault("video", _decoded.take(shape))
+        video = self._memory["video"]
+        if video.shape != shape:
             raise ValueError(
                 "The clips of a batch must have one size, got (height, width) "
-                f"{sorted({size, clip.view.size})}. Set a crop, as in "
+                f"{sorted({size, video.shape[3:5]})}. Set a crop, as in "
                 "ClipSpec(crop=224), or read single clips."
             )
-        clips[number] = clip
-        decode = functools.partial(_decode_frames, clip, video[number])
-        frames = list(clip.encoded)
-        tasks = [
-            frames[first : first + _FRAMES_A_TASK]
-            for first in range(0, len(frames), _FRAMES_A_TASK)
-        ]
-        at_work.append((number, call(_or_unreadable(decode), tasks)))
-    for number, done in at_work:
-        if any([_is_unreadable(result, on_error) for result in done]):
-            del clips[number]
-    if video is None:
-        video = _decoded.take((0, spec.num_views, spec.length, *size, 3))
-    elif len(clips) < num_results:
-        video = video[list(clips)]
-    clips = list(clips.values())
-    frame_indices = np.empty((len(clips), spec.num_windows, spec.length), np.int32)
-    for number, clip in enumerate(clips):
-        frame_indices[number] = clip.frame_indices
-    if spec.num_views == 1:
-        video, frame_indices = video[:, 0], frame_indices[:, 0]
-    else:
-        frame_indices = np.repeat(frame_indices, spec.num_crops, axis=1)
-    video_ids = np.empty(len(clips), object)
-    video_ids[:] = [clip.video_id for clip in clips]
-    return {
-        "video": video,
-        "label": np.array([clip.label for clip in clips], np.int64),
-        "video_id": video_ids,
-        "frame_indices": frame_indices,
-    }
+        return video
+
+    def clips(self, on_error: str) -> dict[str, np.ndarray]:
+        """Returns what `ClipSource.batch` does, when all tasks are done."""
+        for _, error in sorted(self._errors.items()):
+            if on_error != SKIP or not isinstance(error, UnreadableVideoError):
+                raise error
+            _log.warning("skipped: %s", error)
+        spec = self._spec
+        good = sorted(self._clips.keys() - self._errors.keys())
+        clips = [self._clips[at] for at in good]
+        if not self._memory:  # nothing could be read
+            self._video((spec.side or 0,) * 2)
+        video = self._memory["video"]
+        if len(clips) < self._num_clips:
+            video = video[good]
+        frame_indices = np.empty((len(clips), spec.num_windows, spec.length), np.int32)
+        for number, clip in enumerate(clips):
+            frame_indices[number] = clip.frame_indices
+        if spec.num_views == 1:
+            video, frame_indices = video[:, 0], frame_indices[:, 0]
+        else:
+            frame_indices = np.repeat(frame_indices, spec.num_crops, axis=1)
+        video_ids = np.empty(len(clips), object)
+        video_ids[:] = [clip.video_id for clip in clips]
+        return {
+            "video": video,
+            "label": np.array([clip.label for clip in clips], np.int64),
+            "video_id": video_ids,
+            "frame_indices": frame_indices,
+        }
+
+
+def _taken(frames: collections.deque[int]) -> Iterator[int]:
+    while True:
+        try:
+            yield frames.popleft()
+        except IndexError:  # another thread has taken the last one
+            return
 
 
 def _decode_frames(clip: _Clip, views: np.ndarray, frames: Iterable[int]) -> None:
@@ -343,30 +381,26 @@ def _decode_frames(clip: _Clip, views: np.ndarray, frames: Iterable[int]) -> Non
     height, width = clip.size
     is_cut = view.boxes != [(0, 0, height, width)]
     is_changed = view.size != view.boxes[0][2:] or view.scaled != clip.size or view.flip
-    if not is_cut and not is_changed:
-        for frame in frames:
-            first, *others = clip.places[frame]
-            _decode_frame(clip, frame, views[first], height)
-            for place in others:
-                views[place] = views[first]
-        return
-    pixels = _frame_memory(height, width)
-    # Scaling reads all of a frame.
-    bottom = max(top + box_height for top, _, box_height, _ in view.boxes)
-    num_rows = bottom if view.scaled == clip.size else height
-    shown = [] if is_changed else _cut(pixels, view)
-    for frame in frames:
-        _decode_frame(clip, frame, pixels, num_rows)
-        if is_changed:
-            shown = _changed(pixels, view)
-        for window, at in clip.places[frame]:
-            for crop, part in enumerate(shown, start=window * len(shown)):
-                views[crop, at] = part
-
-
-def _decode_frame(clip: _Clip, frame: int, pixels: np.ndarray, num_rows: int) -> None:
     try:
-        jpegs.decode(clip.encoded[frame], pixels, num_rows)
+        if not is_cut and not is_changed:
+            for frame in frames:
+                first, *others = clip.places[frame]
+                jpegs.decode(clip.encoded[frame], views[first], height)
+                for place in others:
+                    views[place] = views[first]
+            return
+        pixels = _frame_memory(height, width)
+        # Scaling reads all of a frame.
+        bottom = max(top + box_height for top, _, box_height, _ in view.boxes)
+        num_rows = bottom if view.scaled == clip.size else height
+        shown = [] if is_changed else _cut(pixels, view)
+        for frame in frames:
+            jpegs.decode(clip.encoded[frame], pixels, num_rows)
+            if is_changed:
+                shown = _changed(pixels, view)
+            for window, at in clip.places[frame]:
+                for crop, part in enumerate(shown, start=window * len(shown)):
+                    views[crop, at] = part
     except ValueError as error:
         raise _no_jpeg(clip.index, clip.video, frame, error) from error
 
@@ -415,45 +449,3 @@ def _no_jpeg(
         f"Frame {frame} of {index.describe(video)} must be a JPEG of the video's size, "
         f"got {problem}. Build the dataset again."
     )
-
-
-def _or_unreadable(
-    function: Callable[[_Task], _Result],
-) -> Callable[[_Task], _Result | UnreadableVideoError]:
-    """Returns the function, but with one of its errors as a result."""
-
-    def call(task: _Task) -> _Result | UnreadableVideoError:
-        try:
-            return function(task)
-        except UnreadableVideoError as error:
-            return error
-
-    return call
-
-
-def _is_unreadable(result: object, on_error: str) -> bool:
-    """Tells whether a video is to be skipped; raises where it is not."""
-    if not isinstance(result, UnreadableVideoError):
-        return False
-    if on_error != SKIP:
-        raise result
-    _log.warning("skipped: %s", result)
-    return True
-
-
-def _in_threads(
-    num_threads: int, function: Callable[[_Task], _Result], tasks: Sequence[_Task]
-) -> Iterable[_Result]:
-    """Maps a function over tasks, in parallel."""
-    try:
-        return _executor(os.getpid(), num_threads).map(function, tasks)
-    except RuntimeError:  # the interpreter is about to end, and its threads have
-        return map(function, tasks)
-
-
-@functools.lru_cache
-def _executor(
-    process_id: int, num_threads: int
-) -> concurrent.futures.ThreadPoolExecutor:
-    """Returns threads that decode; a forked process needs its own ones."""
-    return concurrent.futures.ThreadPoolExecutor(num_threads, "kinetics_clips")

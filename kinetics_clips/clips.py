@@ -1,10 +1,10 @@
 """Reads random clips as a `tf.data.Dataset`."""
 
 import atexit
+import collections
 import functools
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -262,32 +262,27 @@ class _AtWork:
     """Runs Python for TensorFlow's threads, until the interpreter ends.
 
     A thread that were still in it then, or came to it, would crash the process: at the
-    end this waits for them, and runs nothing more.
+    end this waits for them, and runs nothing more. It has no lock, for the reason that
+    `threads.py` gives.
     """
 
     def __init__(self):
-        self._changed = threading.Condition()
-        self._num_running = 0
+        self._running = collections.deque()
         self._ended = False
         atexit.register(self._end)
 
     def run(self, function: Callable[[], _Result]) -> _Result | None:
         """Returns what the function does, or None when the interpreter ends."""
-        with self._changed:
-            if self._ended:
-                return None
-            self._num_running += 1
+        self._running.append(None)
         try:
-            return function()
+            return None if self._ended else function()
         finally:
-            with self._changed:
-                self._num_running -= 1
-                self._changed.notify_all()
+            self._running.pop()
 
     def _end(self) -> None:
-        with self._changed:
-            self._ended = True
-            self._changed.wait_for(lambda: not self._num_running)
+        self._ended = True
+        while self._running:
+            time.sleep(0.01)
         time.sleep(0.05)  # they are back in TensorFlow in a moment
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from conftest import TRAIN, build, numbers, write_tree
+from conftest import TRAIN, build, numbers, run_script, write_tree
 
 import kinetics_clips
 from kinetics_clips import ClipSpec, load_clips, synthetic
@@ -384,15 +384,6 @@ def test_streaming_runs_under_the_service_of_tf_data(streamed_dir):
     )
     assert sorted(ids(ds)) == sorted(TRAIN)
     del worker
-
-
-def run_script(script: str, *arguments: object) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-c", script, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
 
 
 def test_clips_go_to_the_replicas_of_a_strategy(where):

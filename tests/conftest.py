@@ -4,6 +4,8 @@ import contextlib
 import csv
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -65,6 +67,16 @@ def read_report(builder: tfds.core.DatasetBuilder) -> list[dict]:
     path = Path(builder.data_path) / "build_report.csv"
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def run_script(script: str, *arguments: object) -> subprocess.CompletedProcess:
+    """Runs Python in a process of its own, for as long as it may take."""
+    return subprocess.run(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
 def numbers(frames) -> list[int]:
