@@ -3,7 +3,6 @@ import functools
 import threading
 import time
 
-import pytest
 from conftest import run_script
 
 from kinetics_clips.threads import Tasks
@@ -57,24 +56,24 @@ def test_many_callers_share_the_threads():
         assert list(callers.map(call, range(40))) == [n * 1225 for n in range(40)]
 
 
-@pytest.mark.parametrize("batch_size", [None, 2])
-def test_an_iterator_that_ends_under_a_lock_of_python_does_not_hang(
-    data_dir, batch_size
-):
+def test_an_iterator_that_ends_under_a_lock_of_python_does_not_hang(data_dir):
     # What holds the lock may collect garbage, and an iterator with it, whose end waits
     # for the clips that are being read.
     done = run_script(
-        "import sys, concurrent.futures.thread as executors, kinetics_clips\n"
-        "ds = kinetics_clips.load_clips('kinetics_clips/folder', 'train',\n"
-        "    kinetics_clips.ClipSpec(length=64), batch_size=eval(sys.argv[2]),\n"
-        "    num_epochs=None, data_dir=sys.argv[1])\n"
-        "for _ in range(20):\n"
-        "    iterator = iter(ds)\n"
-        "    next(iterator)\n"
-        "    with executors._global_shutdown_lock:\n"
-        "        del iterator\n"
-        "print('ended')\n",
+        """
+import concurrent.futures.thread as executors, sys
+from kinetics_clips import ClipSpec, load_clips
+
+for batch_size in [None, 2] * 10:
+    iterator = iter(load_clips(
+        "kinetics_clips/folder", "train", ClipSpec(length=64), batch_size=batch_size,
+        num_epochs=None, data_dir=sys.argv[1],
+    ))
+    next(iterator)
+    with executors._global_shutdown_lock:
+        del iterator
+print("ended")
+""",
         data_dir,
-        batch_size,
     )
     assert done.stdout == "ended\n", done.stderr
