@@ -29,7 +29,7 @@ RAISE, SKIP = "raise", "skip"
 _FRAMES_A_THREAD = 16
 
 # Memory for decoded clips, and for windows as they are stored.
-_decoded = ArrayPool(max_free=2)
+_decoded = ArrayPool(max_free=4)
 _encoded = ArrayPool(max_free=64)
 _STEP = 1 << 18  # sizes of the latter are multiples of it: memory fits again
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+import loky
 import numpy as np
 import tensorflow as tf
 
@@ -23,10 +24,6 @@ _Result = TypeVar("_Result")
 # Windows in the shuffle buffer where there is no frame index. 64 frames of 340x256 take
 # about 0.9 MB.
 _SHUFFLE_WINDOWS = 128
-
-# While one batch is decoded by all cores, the next one's frames are read.
-_PARALLEL_BATCHES = 2
-_PARALLEL_CLIPS = 16
 
 _TYPES = {
     "video": tf.uint8,
@@ -119,6 +116,9 @@ def load_clips(
     if num_epochs is not None:
         keys = keys.take(num_epochs)
     skip = on_error == clip_source.SKIP
+    options = tf.data.Options()
+    # Saves of an iterator where it is, not what it has read ahead.
+    options.experimental_symbolic_checkpoint = True
     try:
         source = ClipSource(builder, split, spec)
     except NoFrameIndexError as error:
@@ -137,11 +137,17 @@ def load_clips(
         if skip:
             clips = clips.ignore_errors(log_warning=True)
     else:
+        # As many clips at once as there are cores: all of them decode a batch, and two
+        # would only be in each other's way.
+        num_calls = -(-loky.cpu_count() // (batch_size or 1))
+        # Each holds a thread of TensorFlow while others decode for it. Without threads
+        # beyond those, all that tf.data has to do besides would wait for one of them.
+        options.threading.private_threadpool_size = loky.cpu_count() + num_calls
         clips = keys.flat_map(
             lambda key: tf.data.Dataset.range(num_batches).map(lambda n: (key[0], n))
         ).map(
             _by_index(source, bool(shuffle), batch_size, shard, on_error),
-            num_parallel_calls=_PARALLEL_BATCHES if batch_size else _PARALLEL_CLIPS,
+            num_parallel_calls=num_calls,
         )
         if skip:
             clips = clips.filter(lambda clip: tf.size(clip["label"]) > 0)
@@ -160,11 +166,8 @@ def load_clips(
             else num_batches * num_epochs
         )
         clips = clips.apply(tf.data.experimental.assert_cardinality(cardinality))
-    options = tf.data.Options()
-    # Saves of an iterator where it is, not what it has read ahead.
-    options.experimental_symbolic_checkpoint = True
-    # One batch of whole frames takes 134 MB: no more than one waits to be taken.
     clips = clips.with_options(options)
+    # One batch of whole frames takes 134 MB: no more than one waits to be taken.
     return clips.prefetch(1 if batch_size else tf.data.AUTOTUNE)
 
 
