@@ -107,12 +107,13 @@ class ClipSource:
           FrameIndexError: If its shard has changed since it was indexed.
           OSError: If its shard cannot be read.
         """
-        return self.sample(number, self._generator(number, self._key()))
+        rng = _generator(*self._place(number), self._key())
+        return self.sample(number, rng)
 
     def sample(self, number: int, rng: np.random.Generator) -> dict[str, object]:
         """Returns a clip of a video as `source[number]` does, drawn with `rng`."""
         batch = _Batch(1, self.spec, operator.call)
-        batch.add(0, lambda: _read(*self._place(number), rng, self.spec))
+        batch.add(0, *self._place(number), rng)
         clips = batch.clips(RAISE)
         return {name: values[0] for name, values in clips.items()}
 
@@ -135,28 +136,19 @@ class ClipSource:
           ValueError: If the clips are not of one size. All others as `source[number]`.
         """
         key = self._key() if key is None else key
-        numbers = list(numbers)
+        places = [self._place(number) for number in numbers]
         tasks = Tasks(self._num_threads)
-        batch = _Batch(len(numbers), self.spec, tasks.start)
-        for at, number in enumerate(numbers):
-            read = functools.partial(self._read, number, key)
-            tasks.start(functools.partial(batch.add, at, read))
+        batch = _Batch(len(places), self.spec, tasks.start)
+        for at, place in enumerate(places):
+            rng = _generator(*place, key)
+            tasks.start(functools.partial(batch.add, at, *place, rng))
         tasks.wait()
         return batch.clips(on_error)
-
-    def _read(self, number: int, key: int | None) -> "_Clip":
-        rng = self._generator(number, key)
-        return _read(*self._place(number), rng, self.spec)
 
     def _key(self) -> int | None:
         if self._seed is None:
             return None
         return windows.epoch_key(self._seed, self._epoch)
-
-    def _generator(self, number: int, key: int | None) -> np.random.Generator:
-        if key is None:
-            return np.random.default_rng()
-        return windows.generator(key, _video_id(*self._place(number)))
 
     def _place(self, number: int) -> tuple[FrameIndex, int]:
         if not -len(self) <= number < len(self):
@@ -265,6 +257,12 @@ def _whole(view: View) -> View:
     )
 
 
+def _generator(index: FrameIndex, video: int, key: int | None) -> np.random.Generator:
+    if key is None:
+        return np.random.default_rng()
+    return windows.generator(key, _video_id(index, video))
+
+
 def _video_id(index: FrameIndex, video: int) -> bytes:
     if "video_id" in index.features:
         return index.features["video_id"][video]
@@ -293,12 +291,15 @@ class _Batch:
         self._num_clips, self._spec, self._start = num_clips, spec, start
         self._clips: dict[int, _Clip] = {}
         self._errors: dict[int, Exception] = {}
+        # A dict, so that of two threads that both make the array one wins.
         self._memory: dict[str, np.ndarray] = {}
 
-    def add(self, at: int, read: Callable[[], _Clip]) -> None:
-        """Reads the clip for a place, and starts tasks that decode it."""
+    def add(
+        self, at: int, index: FrameIndex, video: int, rng: np.random.Generator
+    ) -> None:
+        """Reads a clip of a video, and decodes it to its place in the batch."""
         try:
-            clip = read()
+            clip = _read(index, video, rng, self._spec)
             views = self._video(clip.view.size)[at]
         except Exception as error:  # `clips` raises it
             self._errors[at] = error
@@ -381,26 +382,30 @@ def _decode_frames(clip: _Clip, views: np.ndarray, frames: Iterable[int]) -> Non
     height, width = clip.size
     is_cut = view.boxes != [(0, 0, height, width)]
     is_changed = view.size != view.boxes[0][2:] or view.scaled != clip.size or view.flip
-    try:
-        if not is_cut and not is_changed:
-            for frame in frames:
-                first, *others = clip.places[frame]
-                jpegs.decode(clip.encoded[frame], views[first], height)
-                for place in others:
-                    views[place] = views[first]
-            return
-        pixels = _frame_memory(height, width)
-        # Scaling reads all of a frame.
-        bottom = max(top + box_height for top, _, box_height, _ in view.boxes)
-        num_rows = bottom if view.scaled == clip.size else height
-        shown = [] if is_changed else _cut(pixels, view)
+    if not is_cut and not is_changed:
         for frame in frames:
-            jpegs.decode(clip.encoded[frame], pixels, num_rows)
-            if is_changed:
-                shown = _changed(pixels, view)
-            for window, at in clip.places[frame]:
-                for crop, part in enumerate(shown, start=window * len(shown)):
-                    views[crop, at] = part
+            first, *others = clip.places[frame]
+            _decode_frame(clip, frame, views[first], height)
+            for place in others:
+                views[place] = views[first]
+        return
+    pixels = _frame_memory(height, width)
+    # Scaling reads all of a frame.
+    bottom = max(top + box_height for top, _, box_height, _ in view.boxes)
+    num_rows = bottom if view.scaled == clip.size else height
+    shown = [] if is_changed else _cut(pixels, view)
+    for frame in frames:
+        _decode_frame(clip, frame, pixels, num_rows)
+        if is_changed:
+            shown = _changed(pixels, view)
+        for window, at in clip.places[frame]:
+            for crop, part in enumerate(shown, start=window * len(shown)):
+                views[crop, at] = part
+
+
+def _decode_frame(clip: _Clip, frame: int, pixels: np.ndarray, num_rows: int) -> None:
+    try:
+        jpegs.decode(clip.encoded[frame], pixels, num_rows)
     except ValueError as error:
         raise _no_jpeg(clip.index, clip.video, frame, error) from error
 

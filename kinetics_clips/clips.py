@@ -139,10 +139,11 @@ def load_clips(
     else:
         # As many clips at once as there are cores: all of them decode a batch, and two
         # would only be in each other's way.
-        num_calls = -(-loky.cpu_count() // (batch_size or 1))
+        num_cores = loky.cpu_count()
+        num_calls = -(-num_cores // (batch_size or 1))
         # Each holds a thread of TensorFlow while others decode for it. Without threads
         # beyond those, all that tf.data has to do besides would wait for one of them.
-        options.threading.private_threadpool_size = loky.cpu_count() + num_calls
+        options.threading.private_threadpool_size = num_cores + num_calls
         clips = keys.flat_map(
             lambda key: tf.data.Dataset.range(num_batches).map(lambda n: (key[0], n))
         ).map(

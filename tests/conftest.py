@@ -70,7 +70,7 @@ def read_report(builder: tfds.core.DatasetBuilder) -> list[dict]:
 
 
 def run_script(script: str, *arguments: object) -> subprocess.CompletedProcess:
-    """Runs Python in a process of its own, for as long as it may take."""
+    """Runs Python in a process of its own, for two minutes at most."""
     return subprocess.run(
         [sys.executable, "-c", script, *map(str, arguments)],
         capture_output=True,

@@ -3,6 +3,7 @@ import sys
 
 import pytest
 import tensorflow_datasets as tfds
+from conftest import run_script
 
 import kinetics_clips
 from kinetics_clips import datasets
@@ -72,9 +73,7 @@ def test_importing_the_package_registers_it_without_tensorflow():
         "tfds.builder_cls('kinetics_clips')\n"
         "print('tensorflow' in sys.modules)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True
-    )
+    done = run_script(script)
     assert done.stdout.strip() == "False", done.stderr
 
 
@@ -89,9 +88,7 @@ def test_reading_needs_no_video_codec(data_dir):
         f"    kinetics_clips.ClipSpec(length=4, crop=64), data_dir={str(data_dir)!r})\n"
         "print(len(list(ds)), len(list(source)))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True
-    )
+    done = run_script(script)
     assert done.stdout.strip() == "4 4", done.stderr
 
 
