@@ -33,11 +33,14 @@ _MAX_LINEAR_RATIO = 1.5
 _PIXEL_FORMATS = ("yuv420p", "yuvj420p")  # all others become the first
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 
-# (lowest level, factor, summand) from the range of a video, 16 to 235 for brightness
-# and 16 to 240 for colours, to that of a JPEG, 0 to 255; by whether it has that one.
+# (factor, summand) from the range of a video, 16 to 235 for brightness and 16 to 240
+# for colours, to that of a JPEG, 0 to 255; by whether it has that one.
 _LEVELS = {
-    False: ((16, 255 / 219, 0.0), *((16, 255 / 224, 0.5),) * 2),
-    True: ((0, 1.0, 0.0),) * 3,
+    False: (
+        (255 / 219, -16 * 255 / 219),
+        *((255 / 224, 0.5 - 16 * 255 / 224),) * 2,
+    ),
+    True: ((1.0, 0.0),) * 3,
 }
 
 # What frames depend on besides the settings.
@@ -367,20 +370,18 @@ class _Plane:
         # libjpeg-turbo reads pairs of rows and columns, the last of which has to exist.
         self._memory = np.empty((height + height % 2, width + width % 2), np.uint8)
 
-    def fill(
-        self, pixels: np.ndarray, low: int, factor: float, summand: float
-    ) -> np.ndarray:
+    def fill(self, pixels: np.ndarray, factor: float, summand: float) -> np.ndarray:
         """Returns a plane at the new size with new levels; valid until the next call.
 
         Args:
           pixels: `uint8 [any height, any width]`.
-          low: What becomes `summand`, as does all below.
-          factor: By which what lies above grows.
+          factor: By which each level is multiplied.
           summand: Added after that.
         """
         filled = self._memory[: self._height, : self._width]
-        cv2.subtract(self._scale(pixels), low, dst=filled)
-        cv2.convertScaleAbs(filled, dst=filled, alpha=factor, beta=summand)
+        scaled = self._scale(pixels)
+        # Rounds and stays in the range, in one pass over the pixels.
+        cv2.addWeighted(scaled, factor, scaled, 0, summand, dst=filled)
         self._memory[self._height :] = self._memory[self._height - 1]
         self._memory[:, self._width :] = self._memory[:, self._width - 1, np.newaxis]
         return filled

@@ -19,6 +19,7 @@ from kinetics_clips import (
     frame_index,
     report,
     resume,
+    serializing,
     videos,
 )
 from kinetics_clips.videos import RELEASES, Found, Video
@@ -378,6 +379,7 @@ https://github.com/cvdfoundation/kinetics-dataset
         self._rows: list[report.Row] = []
         with (
             build_dirs.in_work(self.data_path),
+            serializing.in_place(),
             contextlib.ExitStack() as self._open_generators,
         ):
             super()._download_and_prepare(dl_manager, download_config)

@@ -21,7 +21,7 @@ from conftest import (
 )
 
 import kinetics_clips
-from kinetics_clips import synthetic, workers
+from kinetics_clips import serializing, synthetic, tfrecords, workers
 from kinetics_clips.kinetics_clips_dataset_builder import Builder, KineticsClipsConfig
 
 
@@ -359,6 +359,21 @@ def test_two_builds_store_the_same_records(tmp_path, builder, data_dir):
         )
         for one, other in pairs:
             np.testing.assert_equal(one, other)
+
+
+def test_frames_are_serialized_without_copies(tmp_path, monkeypatch):
+    write_tree(tmp_path / "videos", "train/a", {"v": 3})
+    written = []
+    serialize = serializing.ExampleSerializer.serialize_example
+
+    def spy(self, example):
+        written.append(serialize(self, example))
+        return written[-1]
+
+    monkeypatch.setattr(serializing.ExampleSerializer, "serialize_example", spy)
+    builder = build(tmp_path / "videos", tmp_path / "data", num_workers=1)
+    (path,) = builder.info.splits["train"].filepaths
+    assert written == [bytes(record.data) for record in tfrecords.read(Path(path))]
 
 
 def ids_of(builder, split="train") -> set[str]:
