@@ -1,4 +1,4 @@
-"""Finds where the values of examples lie in a TFRecord, without TensorFlow.
+"""Reads and writes examples as they lie in a TFRecord, without TensorFlow.
 
 The framing: https://www.tensorflow.org/tutorials/load_data/tfrecord
 The wire format: https://protobuf.dev/programming-guides/encoding
@@ -6,7 +6,7 @@ The wire format: https://protobuf.dev/programming-guides/encoding
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -104,6 +104,26 @@ def features(data: np.ndarray) -> dict[str, list[int] | list[float] | list[Span]
     return found
 
 
+def serialize(others: bytes, lists: Mapping[str, Sequence[bytes]]) -> bytes:
+    """Serializes a `tf.train.Example`, copying what it holds once.
+
+    Args:
+      others: A serialized `tf.train.Features`.
+      lists: The features that it lacks: name -> values.
+    """
+    parts = [others]
+    for name, values in lists.items():
+        items = [part for value in values for part in _field(_LIST_VALUE, [value])]
+        parts += _field(
+            _FEATURES_FEATURE,
+            [
+                *_field(_ENTRY_KEY, [name.encode()]),
+                *_field(_ENTRY_VALUE, _field(_FEATURE_BYTES, items)),
+            ],
+        )
+    return b"".join(_field(_EXAMPLE_FEATURES, parts))
+
+
 def text(data: np.ndarray, span: Span) -> bytes:
     """Returns the bytes of a value."""
     return _bytes(memoryview(data), span)
@@ -167,6 +187,17 @@ def _varint(view: memoryview, at: int) -> tuple[int, int]:
         shift += 7
         if shift > 63:
             raise ValueError(f"a number of over 64 bits at byte {at}")
+
+
+def _field(number: int, parts: list[bytes]) -> list[bytes]:
+    """Returns a field of a message, text or bytes, in parts."""
+    head = bytearray([number << 3 | _BYTES])
+    length = sum(map(len, parts))
+    while length > 0x7F:
+        head.append(length & 0x7F | 0x80)
+        length >>= 7
+    head.append(length)
+    return [bytes(head), *parts]
 
 
 def _ints(view: memoryview, value: Span | int) -> Iterator[int]:

@@ -3,6 +3,7 @@ import pytest
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import example_serializer
 
+import kinetics_clips
 from kinetics_clips import serializing
 
 FEATURES = tfds.features.FeaturesDict(
@@ -16,6 +17,8 @@ FEATURES = tfds.features.FeaturesDict(
         "video_id": tfds.features.Text(),
     }
 )
+
+UNDECODED = {"video": kinetics_clips.EncodedFrames()}
 
 
 @pytest.mark.parametrize("num_frames", [0, 1, 300])
@@ -32,10 +35,16 @@ def test_serializes_what_tfds_serializes(num_frames):
             "video_id": "näme",
         }
     )
-    ours = serializing.ExampleSerializer(specs)
-    theirs = tfds.core.ExampleSerializer(specs)
-    assert ours.get_tf_example(example) == theirs.get_tf_example(example)
-    assert ours.serialize_example(example) == theirs.serialize_example(example)
+    ours = serializing.ExampleSerializer(specs).serialize_example(example)
+    theirs = tfds.core.ExampleSerializer(specs).get_tf_example(example)
+    assert type(theirs).FromString(ours) == theirs
+    assert len(ours) == theirs.ByteSize()
+    np.testing.assert_equal(
+        tfds.as_numpy(FEATURES.deserialize_example(ours, decoders=UNDECODED)),
+        tfds.as_numpy(
+            FEATURES.deserialize_example(theirs.SerializeToString(), decoders=UNDECODED)
+        ),
+    )
 
 
 def test_is_in_place_for_as_long_as_it_is_asked_for():

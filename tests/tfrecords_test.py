@@ -16,6 +16,8 @@ features = st.dictionaries(
     max_size=5,
 )
 
+other_lists = st.dictionaries(st.text(min_size=9), st.lists(st.binary()), max_size=3)
+
 
 def serialized(values: dict) -> np.ndarray:
     def feature(value):
@@ -49,6 +51,18 @@ def test_features_are_those_of_tensorflow(values):
         if spans and isinstance(spans[0], tfrecords.Span):
             found[name] = [tfrecords.text(data, span) for span in spans]
     assert found == values
+
+
+@settings(deadline=None)
+@given(features, other_lists)
+def test_lists_of_bytes_become_features(values, lists):
+    others = tf.train.Example.FromString(serialized(values).tobytes()).features
+    data = tfrecords.serialize(others.SerializeToString(), lists)
+    expected = tf.train.Example(features=others)
+    for name, items in lists.items():
+        expected.features.feature[name].bytes_list.value.extend(items)
+    assert tf.train.Example.FromString(data) == expected
+    assert len(data) == expected.ByteSize()
 
 
 @settings(deadline=None, max_examples=300)
