@@ -13,6 +13,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from kinetics_clips.datasets import label_name
+from kinetics_clips.decoding import EncodedFrames
 from kinetics_clips.frame_index import FrameIndexError, UnreadableVideoError
 from kinetics_clips.kinetics_clips_dataset_builder import Builder, KineticsClipsConfig
 from kinetics_clips.windows import VIEWS_1X3, VIEWS_4X3, VIEWS_10X3, ClipSpec
@@ -20,7 +21,8 @@ from kinetics_clips.windows import VIEWS_1X3, VIEWS_4X3, VIEWS_10X3, ClipSpec
 if TYPE_CHECKING:
     from kinetics_clips.clip_source import ClipSource
     from kinetics_clips.clips import load_clips
-    from kinetics_clips.streaming import EncodedFrames, read_config, sample_clip
+    from kinetics_clips.namespaces import register_namespaces
+    from kinetics_clips.streaming import read_config, sample_clip
 
 __version__ = "0.1.0"
 
@@ -38,15 +40,17 @@ __all__ = [
     "label_name",
     "load_clips",
     "read_config",
+    "register_namespaces",
     "sample_clip",
 ]
 
-# These need TensorFlow, which takes seconds to import, or codecs: on first use.
+# These need TensorFlow, which takes seconds to import, codecs, or TFDS's registry of
+# namespaces: on first use.
 _LAZY = {
     "ClipSource": "clip_source",
-    "EncodedFrames": "streaming",
     "load_clips": "clips",
     "read_config": "streaming",
+    "register_namespaces": "namespaces",
     "sample_clip": "streaming",
 }
 

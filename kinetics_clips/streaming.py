@@ -12,6 +12,7 @@ import tensorflow.experimental.numpy as tnp
 import tensorflow_datasets as tfds
 
 from kinetics_clips import windows
+from kinetics_clips.decoding import EncodedFrames
 from kinetics_clips.windows import ClipSpec
 
 # Bit for bit what libjpeg-turbo gives elsewhere; TensorFlow's default is coarser.
@@ -21,26 +22,6 @@ _DCT_METHOD = "INTEGER_ACCURATE"
 # batch as many frames are decoded at once as there are cores for them.
 _PARALLEL_BATCHES = 2
 _PARALLEL_FRAMES = 64
-
-
-class EncodedFrames(tfds.decode.Decoder):
-    """A TFDS decoder that leaves `video` as its JPEGs: string `[num_frames]`.
-
-    Unlike `tfds.decode.SkipDecoding` it does not loop over the frames: examples come
-    as fast as TensorFlow reads bare records.
-
-        tfds.load(..., decoders={"video": kinetics_clips.EncodedFrames()})
-    """
-
-    @property
-    def dtype(self) -> tf.DType:
-        return tf.string
-
-    def decode_example(self, serialized_example):
-        return serialized_example
-
-    def decode_batch_example(self, serialized_example):
-        return serialized_example
 
 
 def read_config(**options) -> tfds.ReadConfig:

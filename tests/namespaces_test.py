@@ -1,0 +1,105 @@
+import re
+import shutil
+import uuid
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from conftest import run_script
+
+import kinetics_clips
+from kinetics_clips import ClipSource, ClipSpec, load_clips, register_namespaces
+
+SPEC = ClipSpec(length=4)
+
+
+@pytest.fixture
+def name() -> str:
+    """A namespace of the test's own: they last as long as the process."""
+    return f"team_{uuid.uuid4().hex}"
+
+
+def write(directory, text: str):
+    path = directory / "team.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_team_reads_by_its_own_name(tmp_path, data_dir, name):
+    shared = tmp_path / "shared"
+    shutil.copytree(data_dir, shared / "tfds")
+    for path in shared.rglob("*.frame_index"):
+        path.unlink()
+    path = write(shared, f'[{name}]\npaths = ["tfds"]\ninfo = "What we have."\n')
+    assert register_namespaces(path) == [name]
+    assert register_namespaces(path) == [name]
+    dataset = f"{name}:kinetics_clips/folder"
+    ds = tfds.load(
+        dataset, split="train", decoders={"video": kinetics_clips.EncodedFrames()}
+    )
+    builder = tfds.builder("kinetics_clips/folder", data_dir=data_dir)
+    num_videos = builder.info.splits["train"].num_examples
+    assert len(list(ds)) == num_videos
+    assert len(list(load_clips(dataset, "train", SPEC))) == num_videos
+
+
+def test_a_team_reads_by_the_index(data_dir, tmp_path, name):
+    register_namespaces(write(tmp_path, f'[{name}]\npaths = "{data_dir}"'))
+    team = ClipSource(f"{name}:kinetics_clips/folder", "train", SPEC, seed=0)
+    own = ClipSource("kinetics_clips/folder", "train", SPEC, seed=0, data_dir=data_dir)
+    np.testing.assert_array_equal(team[0]["video"], own[0]["video"])
+
+
+def test_no_tensorflow_is_needed(data_dir, tmp_path, name):
+    path = write(tmp_path, f'[{name}]\npaths = ["{data_dir}"]')
+    done = run_script(
+        """
+import sys
+from kinetics_clips import ClipSource, ClipSpec, register_namespaces
+register_namespaces(sys.argv[1])
+source = ClipSource(sys.argv[2] + ":kinetics_clips/folder", "train", ClipSpec(length=4))
+print(source[0]["video"].shape[0], "tensorflow" in sys.modules)
+""",
+        path,
+        name,
+    )
+    assert done.stdout.split() == ["4", "False"], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "at least one namespace, such as [team], got none"),
+        ("[team", "TOML in UTF-8, got: "),
+        ("paths = 'x'", "tables, such as [team], got paths = 'x'"),
+        ("['a b']\npaths = 'x'", "names of letters, digits and '_', got [a b]"),
+        ("[team]\npath = 'x'", "`paths` and `info` alone in [team], got ['path']"),
+        ("[team]\ninfo = 'x'", "a directory or a list of them as `paths` of [team]"),
+        ("[team]\npaths = []", "a directory or a list of them as `paths` of [team]"),
+        ("[team]\npaths = [1]", "a directory or a list of them as `paths` of [team]"),
+        ("[team]\npaths = ['']", "a directory or a list of them as `paths` of [team]"),
+        ("[team]\npaths = 'gone'", "/gone."),
+        ("[team]\npaths = 'github://a/b/tree/c'", "as `paths` of [team], got github:"),
+    ],
+)
+def test_a_bad_file_is_an_error_that_says_why(tmp_path, text, problem):
+    path = write(tmp_path, text)
+    with pytest.raises(ValueError, match=re.escape(f"{path} must hold ")) as error:
+        register_namespaces(path)
+    assert problem in str(error.value)
+
+
+def test_a_missing_file_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"gone\.toml"):
+        register_namespaces(tmp_path / "gone.toml")
+
+
+def test_a_name_that_is_taken_is_an_error(tmp_path, name):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    register_namespaces(write(tmp_path, f"[{name}]\npaths = 'one'"))
+    text = f"[{name}_new]\npaths = 'one'\n[{name}]\npaths = 'two'"
+    with pytest.raises(ValueError, match=rf"got \[{name}\], which stands for .*one"):
+        register_namespaces(write(tmp_path, text))
+    with pytest.raises(tfds.core.DatasetNotFoundError, match="not found"):
+        tfds.builder(f"{name}_new:kinetics_clips/folder")
