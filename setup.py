@@ -11,8 +11,10 @@ VERSION = re.search(
     re.MULTILINE,
 ).group(1)
 
+BEAM = "apache-beam>=2.60"
+
 # What TFDS's own `tfds` command imports at start-up without declaring it.
-TFDS_COMMAND = ["mlcroissant", "apache-beam>=2.60"]
+TFDS_COMMAND = ["mlcroissant", BEAM]
 
 setuptools.setup(
     name="kinetics-clips",
@@ -39,13 +41,17 @@ setuptools.setup(
     ],
     extras_require={
         "tfds": TFDS_COMMAND,
+        "beam": [BEAM],
         "test": [
             *TFDS_COMMAND,
             "dill",  # tfds.testing imports it, undeclared
+            "grain",
             "hypothesis",
+            "jax",
             "psutil",
             "pytest>=9",
             "ruff",
+            "torch==2.13.0",  # of which a build for the CPU alone may lie on the disk
         ],
     },
     entry_points={"console_scripts": ["kinetics-clips = kinetics_clips.cli:main"]},

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import filelock
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.utils import version as version_lib
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +53,15 @@ def name_left_overs(dataset_dir: Path) -> None:
             tfds.core.units.Size(num_bytes),
             shlex.quote(str(path)),
         )
+
+
+def versions(config_dir: Path) -> list[str]:
+    """Returns the versions of a dataset that are complete, the newest last."""
+    return [
+        str(version)
+        for version in version_lib.list_all_versions(config_dir)
+        if (config_dir / str(version) / "dataset_info.json").is_file()
+    ]
 
 
 def beside(dataset_dir: Path) -> Path:

@@ -116,6 +116,12 @@ def _parser() -> argparse.ArgumentParser:
         help="build a dataset of that name anew; it takes the old one's place at the "
         "end",
     )
+    build.add_argument(
+        "--num-shards",
+        type=int,
+        metavar="N",
+        help="files of each split (default: TFDS's choice, of about 1 GiB)",
+    )
     build.set_defaults(run=_build)
 
     index = commands.add_parser(
@@ -310,6 +316,7 @@ def _build_anew(
     builder.download_and_prepare(
         download_config=tfds.download.DownloadConfig(
             manual_dir=args.manual_dir,
+            num_shards=args.num_shards,
             download_mode=(
                 mode.REUSE_CACHE_IF_EXISTS
                 if args.overwrite

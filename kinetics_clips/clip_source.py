@@ -61,7 +61,7 @@ class ClipSource:
       FileNotFoundError: If the dataset is not there; says how to build it.
       FrameIndexError: If its frame index is not there, damaged, or of other shards;
         says how to make it.
-      ValueError: If there is no such split.
+      ValueError: If there is no such split, or the dataset is not stored as TFRecords.
     """
 
     def __init__(
@@ -163,6 +163,7 @@ def _videos_of(
     builder: tfds.core.DatasetBuilder, split: str
 ) -> tuple[list[FrameIndex], np.ndarray]:
     """Returns indexes, and of each video which one and its number there, `[n, 2]`."""
+    datasets.require_tfrecords(builder)
     directory = Path(builder.data_path)
     split_of = {
         filename: name

@@ -92,7 +92,8 @@ def load_clips(
       FileNotFoundError: If the dataset is not there; says how to build it.
       FrameIndexError: If its frame index is damaged, or of other shards; says how to
         make it anew.
-      ValueError: If an argument is out of its range.
+      ValueError: If an argument is out of its range, or the dataset is not stored as
+        TFRecords.
     """
     _check(batch_size, shuffle, seed, num_epochs, epoch, shard, on_error)
     builder = datasets.find(dataset, data_dir)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
+from kinetics_clips import build_dirs
+
 Dataset = str | os.PathLike | tfds.core.DatasetBuilder
 
 
@@ -40,12 +42,29 @@ def find(
     return builder
 
 
+def require_tfrecords(builder: tfds.core.DatasetBuilder) -> None:
+    """Requires that a dataset is stored as TFRecords.
+
+    Raises:
+      ValueError: If it is stored in another format; says how to read it.
+    """
+    file_format = builder.info.file_format
+    if file_format is not tfds.core.FileFormat.TFRECORD:
+        raise ValueError(
+            "`dataset` must be stored as TFRecords, which a frame index is of, got "
+            f"{file_format.value} in {builder.data_path}. Build it without a file "
+            "format, or read whole videos by `tfds.data_source(..., decoders={'video': "
+            "kinetics_clips.EncodedFrames()})`."
+        )
+
+
 def _not_found(name: str, data_dir: str | os.PathLike | None) -> FileNotFoundError:
     root = Path(data_dir or tfds.core.constants.DATA_DIR).absolute()
-    built = sorted(
-        info.parent.parent.relative_to(root).as_posix()
-        for info in root.glob("*/*/*/dataset_info.json")
-    )
+    built = [
+        f"{config_dir.relative_to(root).as_posix()}:{version}"
+        for config_dir in sorted(root.glob("*/*"))
+        for version in build_dirs.versions(config_dir)
+    ]
     return FileNotFoundError(
         f"`dataset` must be a dataset that is built, or a directory with its "
         f"dataset_info.json, got {name}, which is not in {root}: there is "

@@ -21,7 +21,7 @@ import loky
 import numpy as np
 import tensorflow_datasets as tfds
 
-from kinetics_clips import tfrecords
+from kinetics_clips import datasets, tfrecords
 
 SUFFIX = ".frame_index"
 
@@ -306,12 +306,7 @@ def build(
             f"`num_workers` must be at least 1 or None, got {num_workers}."
         )
     directory = Path(builder.data_path)
-    file_format = builder.info.file_format
-    if file_format is not tfds.core.FileFormat.TFRECORD:
-        raise ValueError(
-            "`dataset` must be stored as TFRecords to be indexed, got "
-            f"{file_format.value} in {directory}."
-        )
+    datasets.require_tfrecords(builder)
     frames, kinds = _schema(builder.info.features)
     num_workers = num_workers or loky.cpu_count()
     indexes = []

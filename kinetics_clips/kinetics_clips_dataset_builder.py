@@ -25,7 +25,7 @@ from kinetics_clips import (
 from kinetics_clips.videos import RELEASES, Found, Video
 
 if TYPE_CHECKING:  # readers import this module too, and need no video codec
-    from kinetics_clips.frames import EncodedVideo, VideoError
+    from kinetics_clips.frames import EncodedVideo, EncodeSettings, VideoError
 
 _log = logging.getLogger(__name__)
 
@@ -249,12 +249,7 @@ https://github.com/cvdfoundation/kinetics-dataset
         """
         from kinetics_clips import frames, workers
 
-        config = self.builder_config
-        settings = frames.EncodeSettings(
-            short_side=config.short_side,
-            jpeg_quality=config.jpeg_quality,
-            fps=config.fps,
-        )
+        settings = self._settings()
         if self._resume_dir and self._store is None:
             self._store = resume.Store(
                 self._resume_dir,
@@ -281,6 +276,16 @@ https://github.com/cvdfoundation/kinetics-dataset
                     self._store.put(video, result)
                 yield video, result
 
+    def _settings(self) -> "EncodeSettings":
+        from kinetics_clips.frames import EncodeSettings
+
+        config = self.builder_config
+        return EncodeSettings(
+            short_side=config.short_side,
+            jpeg_quality=config.jpeg_quality,
+            fps=config.fps,
+        )
+
     def num_bytes_kept(self) -> int:
         """Returns the bytes that `resume_dir` keeps of an interrupted build."""
         return self._store.num_bytes() if self._store else 0
@@ -291,9 +296,13 @@ https://github.com/cvdfoundation/kinetics-dataset
         An overwriting `download_mode` builds beside the existing dataset and takes its
         place at the end.
 
+        Without a `manual_dir` nothing is built beside another version of the dataset,
+        so that `tfds.load` leaves a shared one alone when this package is newer.
+
         Raises:
-          ValueError: If a dataset of that name was built with other values, or
-            `resume_dir` is of a build with other settings.
+          ValueError: If a dataset of that name was built with other values,
+            `resume_dir` is of a build with other settings, or there is another version
+            and no `manual_dir` was given.
           OSError: If something cannot be read or written.
         """
         final = Path(self.data_path)
@@ -309,6 +318,8 @@ https://github.com/cvdfoundation/kinetics-dataset
             self.info.update_data_dir(self.data_dir)
         else:
             self.require_same_values()
+            if not (download_config and download_config.manual_dir):
+                self._require_no_other_version()
             if final.is_dir() and not any(final.iterdir()):
                 final.rmdir()  # TFDS would take it for a dataset
             super().download_and_prepare(download_config=download_config, **kwargs)
@@ -330,6 +341,19 @@ https://github.com/cvdfoundation/kinetics-dataset
                 f"{self.builder_config.name!r}: asked for {values}, but "
                 f"{self.data_path} was built with {built}. Give another name, or "
                 "leave it empty."
+            )
+
+    def _require_no_other_version(self) -> None:
+        final = Path(self.data_path)
+        others = build_dirs.versions(final.parent)
+        if others and final.name not in others:
+            name = f"{self.name}/{self.builder_config.name}"
+            raise ValueError(
+                "`manual_dir` must be given to build a dataset of which there is "
+                f"another version, got none: {name} {final.name} is not in "
+                f"{final.parent}, but {', '.join(others)} is. Read that one as "
+                f'"{name}:{others[-1]}", or build the new one with `kinetics-clips '
+                "build`, or with tfds.download.DownloadConfig(manual_dir=...)."
             )
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -377,6 +401,12 @@ https://github.com/cvdfoundation/kinetics-dataset
     def _download_and_prepare(self, dl_manager, download_config) -> None:
         """Runs TFDS's own method; adds the frame index and the report."""
         self._rows: list[report.Row] = []
+        self._num_shards = download_config.num_shards
+        self._on_beam = bool(
+            download_config.beam_runner or download_config.beam_options
+        )
+        if self._on_beam:
+            self._require_beam(download_config)
         with (
             build_dirs.in_work(self.data_path),
             serializing.in_place(),
@@ -385,6 +415,10 @@ https://github.com/cvdfoundation/kinetics-dataset
             super()._download_and_prepare(dl_manager, download_config)
             if self.info.file_format is tfds.core.FileFormat.TFRECORD:
                 frame_index.build(self, self.num_workers)
+        if self._on_beam:
+            from kinetics_clips import beam_pipeline
+
+            self._rows += beam_pipeline.take_rows(Path(self.data_path))
         order = [*annotations.SPLITS, videos.NO_SPLIT]
         self._rows.sort(key=lambda r: (order.index(r.split), r.filename, r.video_id))
         report.write(self.data_path / report.FILENAME, self._rows)
@@ -413,10 +447,20 @@ https://github.com/cvdfoundation/kinetics-dataset
                     self._fail(video, *video.problem)
             to_encode = self.select(split)
             # TFDS would end the build of all splits on an empty one.
-            if len(found.splits) > 1 and not self._any_stored(to_encode):
+            several = len(found.splits) > 1
+            if (several or self._on_beam) and not self._any_stored(to_encode):
                 _log.warning("%s: left out: no video can be stored", split.name)
                 continue
+            num_shards = self._num_shards
+            if num_shards is not None and not 1 <= num_shards <= len(to_encode):
+                raise ValueError(
+                    "`num_shards` must be in [1, the number of videos of each split], "
+                    f"got {num_shards}, and {len(to_encode)} in {split.name}."
+                )
             _log.info("%s: %d videos are taken", split.name, len(to_encode))
+            if self._on_beam:
+                generators[split.name] = self._beam_examples(split.name, to_encode)
+                continue
             generator = self._generate_examples(split.name, to_encode)
             self._open_generators.enter_context(contextlib.closing(generator))
             generators[split.name] = generator
@@ -435,6 +479,25 @@ https://github.com/cvdfoundation/kinetics-dataset
         for video, error in failures:
             self._fail(video, error.reason, error.detail)
         return False
+
+    def _require_beam(self, download_config) -> None:
+        from kinetics_clips import beam_pipeline
+
+        beam_pipeline.require_runner(
+            download_config.beam_runner, download_config.beam_options
+        )
+        if self._resume_dir:
+            raise ValueError(
+                "`resume_dir` must be None where a Beam pipeline builds, got "
+                f"{self._resume_dir}: what its workers have done is kept by the runner."
+            )
+
+    def _beam_examples(self, split: str, to_encode: list[Video]):
+        from kinetics_clips import beam_pipeline
+
+        return beam_pipeline.examples(
+            to_encode, self._settings(), _example, Path(self.data_path), split
+        )
 
     def _generate_examples(
         self, split: str, to_encode: list[Video]

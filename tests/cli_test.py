@@ -32,6 +32,7 @@ def run(*args, capsys):
 def test_build_names_the_dataset_first_and_last(tmp_path, videos, capsys):
     options = ["--manual-dir", videos, "--data-dir", tmp_path, "--short-side", 48]
     options += ["--jpeg-quality", 60, "--max-videos", 1, "--workers", 1]
+    options += ["--num-shards", 1]
     code, out, _ = run("build", "folder", *options, capsys=capsys)
     assert code == 0
     assert out[0] == "Building kinetics_clips/folder_48px_q60_1videos"
@@ -90,15 +91,19 @@ def test_build_takes_frames_as_they_are(tmp_path, videos, capsys):
     [
         (["--manual-dir", "{tmp}/nowhere"], "must be a directory with videos, got"),
         (["--manual-dir", "{tmp}/empty"], "must be a directory with videos, got"),
-        (["--manual-dir", "{tmp}"], "at least one annotated video of any split, got 0"),
+        (["--manual-dir", "{tmp}/videos/train"], "annotated video of any split, got 0"),
         (["--manual-dir", "{tmp}", "--fps", "0"], "`fps` must be a number in (0, 1000"),
         (["--manual-dir", "{tmp}", "--jpeg-quality", "0"], "`jpeg_quality` must be"),
         (["--manual-dir", "{tmp}", "--workers", "0"], "`num_workers` must be"),
+        (["--manual-dir", "{videos}", "--num-shards", "2"], "got 2, and 1 in train"),
+        (["--manual-dir", "{videos}", "--num-shards", "-1"], "got -1, and 1 in train"),
     ],
 )
 def test_build_says_what_is_wrong_in_one_go(tmp_path, capsys, options, message):
     (tmp_path / "empty").mkdir()
-    options = [option.format(tmp=tmp_path) for option in options]
+    write_tree(tmp_path / "videos", "train", {"a/one": 2})
+    names = {"tmp": tmp_path, "videos": tmp_path / "videos"}
+    options = [option.format(**names) for option in options]
     code, _, err = run(
         "build", "folder", "--data-dir", tmp_path / "data", *options, capsys=capsys
     )

@@ -23,7 +23,8 @@ def test_find_says_what_is_there_and_how_to_build(data_dir, monkeypatch, name):
     monkeypatch.chdir(data_dir.parent)
     with pytest.raises(
         FileNotFoundError,
-        match=rf"got {name}.* not in {data_dir}: there is kinetics_clips/folder\.",
+        match=rf"got {name}.* not in {data_dir}: "
+        r"there is kinetics_clips/folder:1\.0\.0\.",
     ):
         datasets.find(name, data_dir.name)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from conftest import DUMMY_DATA, SHARED, build, needs_shared, read_report
+from conftest import DUMMY_DATA, REPOSITORY, SHARED, build, needs_shared, read_report
 
 import kinetics_clips
 from kinetics_clips import ClipSpec, load_clips
@@ -111,18 +111,30 @@ def test_k400_from_the_official_csv(tmp_path):
     assert len(read_report(builder)) == 19_906
 
 
-def test_tfds_build_by_path_and_by_json(tmp_path):
+PACKAGE = Path(kinetics_clips.__file__).parent
+
+
+@pytest.mark.parametrize(
+    ("cwd", "dataset"),
+    [
+        (PACKAGE, []),
+        (REPOSITORY, ["kinetics_clips"]),
+        (None, [PACKAGE]),
+        (None, [PACKAGE / "kinetics_clips_dataset_builder.py"]),
+    ],
+    ids=["inside", "repository", "directory", "module"],
+)
+def test_tfds_build_by_path_and_by_json(tmp_path, cwd, dataset):
     """The other doors of TFDS's own command, on the tiny fake of the sources."""
-    module = Path(kinetics_clips.__file__).parent
     config = '{"release": "k400", "short_side": 32, "jpeg_quality": 50}'
     done = subprocess.run(
         [
-            *(TFDS, "build", module, "--config", config),
+            *(TFDS, "build", *dataset, "--config", config),
             *("--manual_dir", DUMMY_DATA, "--data_dir", tmp_path),
         ],
         capture_output=True,
         text=True,
-        cwd=tmp_path,
+        cwd=cwd or tmp_path,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
     )
     assert done.returncode == 0, done.stderr

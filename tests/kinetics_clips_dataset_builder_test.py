@@ -9,6 +9,7 @@ import filelock
 import numpy as np
 import psutil
 import pytest
+import simplejpeg
 import tensorflow_datasets as tfds
 from conftest import (
     DUMMY_DATA,
@@ -538,6 +539,80 @@ def test_a_swap_that_was_killed_is_finished(tmp_path):
     again = build(tmp_path / "nowhere", tmp_path / "data")
     assert ids_of(again) == {"a/one"}
     assert again.info.metadata == builder.info.metadata
+
+
+def test_loading_never_builds_beside_another_version(tmp_path, monkeypatch):
+    write_tree(tmp_path / "videos", "train", {"a/one": 2})
+    built = build(tmp_path / "videos", tmp_path / "data")
+    for version in ("1.0.9", "1.0.10"):
+        shutil.copytree(built.data_dir, Path(built.data_dir).with_name(version))
+    manual_dir = (
+        tmp_path / "data/downloads/manual"
+    )  # which TFDS takes where none is given
+    write_tree(manual_dir, "train", {"a/other": 2})
+    monkeypatch.setattr(Builder, "VERSION", tfds.core.Version("1.1.0"))
+    with pytest.raises(
+        ValueError,
+        match=r"got none: kinetics_clips/folder 1\.1\.0 is not in .*/folder, but "
+        r"1\.0\.0, 1\.0\.9, 1\.0\.10 is\. Read that one as "
+        r'"kinetics_clips/folder:1\.0\.10"',
+    ):
+        tfds.load("kinetics_clips/folder", data_dir=tmp_path / "data")
+    assert not (Path(built.data_dir).parent / "1.1.0").exists()
+    old = tfds.builder("kinetics_clips/folder:1.0.0", data_dir=tmp_path / "data")
+    assert ids_of(old) == {"a/one"}
+    assert ids_of(build(manual_dir, tmp_path / "data")) == {"a/other"}
+    assert ids_of(build(None, tmp_path / "data")) == {"a/other"}
+
+
+def test_nothing_but_no_version_is_built_from_the_usual_place(tmp_path):
+    write_tree(tmp_path / "downloads/manual", "train", {"a/one": 2})
+    tfds.load("kinetics_clips/folder", data_dir=tmp_path)
+    assert ids_of(tfds.builder("kinetics_clips/folder", data_dir=tmp_path)) == {"a/one"}
+
+
+@pytest.mark.parametrize("num_shards", [1, 3])
+def test_num_shards_is_passed_on(tmp_path, num_shards):
+    write_tree(tmp_path / "videos", "train", {"a/1": 2, "a/2": 2, "a/3": 2})
+    builder = Builder(config="folder", data_dir=tmp_path / "data", num_workers=1)
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(
+            manual_dir=tmp_path / "videos", num_shards=num_shards
+        )
+    )
+    assert builder.info.splits["train"].num_shards == num_shards
+
+
+def test_more_shards_than_videos_are_refused_before_the_work(tmp_path, monkeypatch):
+    write_tree(tmp_path / "videos", "train", {"a/1": 2, "a/2": 2})
+    write_tree(tmp_path / "videos", "test", {"a/1": 2})
+    builder = Builder(config="folder", data_dir=tmp_path / "data", num_workers=1)
+    with pytest.raises(ValueError, match=r"`num_shards` must.* got 2, and 1 in test"):
+        builder.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(
+                manual_dir=tmp_path / "videos", num_shards=2
+            )
+        )
+
+
+def test_array_records_are_read_by_tfds_alone(tmp_path):
+    write_tree(tmp_path / "videos", "train", {"a/one": 3, "b/two": 2})
+    built = build(tmp_path / "videos", tmp_path / "data", file_format="array_record")
+    assert not list(Path(built.data_path).glob("*.frame_index"))
+    dataset = {"name": "kinetics_clips/folder", "data_dir": tmp_path / "data"}
+    frames = {"video": kinetics_clips.EncodedFrames()}
+    source = tfds.data_source(**dataset, split="train", decoders=frames)
+    decoded = tfds.data_source(**dataset, split="train")
+    assert len(source) == 2
+    for example, whole in zip(source, decoded, strict=True):
+        assert example["video"].shape == (example["num_frames"],)
+        jpegs = [simplejpeg.decode_jpeg(jpeg) for jpeg in example["video"]]
+        np.testing.assert_array_equal(jpegs, whole["video"])
+    for read in (kinetics_clips.ClipSource, kinetics_clips.load_clips):
+        with pytest.raises(
+            ValueError, match=r"TFRecords.* got array_record .*data_source"
+        ):
+            read(built, "train", kinetics_clips.ClipSpec(length=2))
 
 
 def test_left_overs_of_dead_builds_are_named(tmp_path, caplog):
