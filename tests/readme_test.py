@@ -2,15 +2,23 @@
 
 import contextlib
 import io
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
+from conftest import REPOSITORY, run_script
 
 from kinetics_clips import demo
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```\n(?:```text\n(.*?)```)?", README, re.DOTALL)
+BEFORE, RECIPES, AFTER = re.split(r"^## (?=Recipes\n|Build\n)", README, flags=re.M)
+RECIPES = re.split(r"^### ", RECIPES, flags=re.M)[1:]
+PYTHON = re.compile(r"```python\n(.*?)```\n(?:```text\n(.*?)```)?", re.DOTALL)
+FILE = re.compile(r"```toml\n# (\S+)\n(.*?)```", re.DOTALL)
+COMMAND = re.compile(r"```sh\n([^`]*kinetics_clips_demo[^`]*)```")
 
 
 @pytest.fixture(scope="module")
@@ -21,11 +29,29 @@ def directory(tmp_path_factory):
 
 
 def test_the_readme_prints_what_it_says(directory, monkeypatch):
-    assert len(BLOCKS) == README.count("```python") > 0
     monkeypatch.chdir(directory)
     names: dict = {}  # the blocks build on one another
-    for code, expected in BLOCKS:
+    blocks = PYTHON.findall(BEFORE + AFTER)
+    assert len(blocks) == (BEFORE + AFTER).count("```python") > 0
+    for code, expected in blocks:
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             exec(compile(code, "README.md", "exec"), names)
         # TFDS announces what it builds before.
         assert printed.getvalue().endswith(expected)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda text: text.partition("\n")[0])
+def test_a_recipe_runs_as_it_is(directory, monkeypatch, recipe):
+    monkeypatch.chdir(directory)
+    for name, content in FILE.findall(recipe):
+        Path(name).write_text(content, encoding="utf-8")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for command in COMMAND.findall(recipe):
+        subprocess.run(
+            command, shell=True, check=True, env={**os.environ, "PATH": path}
+        )
+    blocks = PYTHON.findall(recipe)
+    assert len(blocks) == recipe.count("```python")
+    for code, expected in blocks:
+        done = run_script(code)
+        assert (done.returncode, done.stdout) == (0, expected), done.stderr

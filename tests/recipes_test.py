@@ -1,0 +1,258 @@
+"""What other libraries do with a dataset, beyond what the README's recipes show."""
+
+import grain
+import numpy as np
+import pytest
+import torch
+from conftest import run_script
+from torch.utils.data import DataLoader, DistributedSampler
+
+from kinetics_clips import ClipSource, ClipSpec
+
+SPEC = ClipSpec(length=4)
+
+
+@pytest.fixture
+def source(data_dir) -> ClipSource:
+    return ClipSource(
+        "kinetics_clips/folder", "train", SPEC, data_dir=data_dir, num_threads=1
+    )
+
+
+@pytest.fixture
+def seeded(data_dir) -> ClipSource:
+    return ClipSource(
+        "kinetics_clips/folder", "train", SPEC, seed=0, data_dir=data_dir, num_threads=1
+    )
+
+
+def windows_of(batches) -> list[tuple]:
+    """Returns the windows of all clips, with the videos that they are of."""
+    found = []
+    for batch in batches:
+        for video_id, indices in zip(
+            batch["video_id"], np.asarray(batch["frame_indices"]), strict=True
+        ):
+            found.append((video_id, *indices.tolist()))
+    return found
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_pytorch_draws_anew_in_every_worker_and_epoch(source, persistent):
+    # Of one video, of 87 windows, alone: all that differs is the worker, and the time.
+    ids = [source[number]["video_id"] for number in range(len(source))]
+    loader = DataLoader(
+        source,
+        batch_size=4,
+        sampler=[ids.index(b"blue/long")] * 16,
+        num_workers=2,
+        persistent_workers=persistent,
+    )
+    epochs = [windows_of(loader) for _ in range(2)]
+    assert [len(windows) for windows in epochs] == [16, 16]
+    # 27 distinct ones are expected of 32 draws, and 14 where two are always alike.
+    assert len(set(epochs[0] + epochs[1])) > 20
+
+
+def test_pytorch_with_a_seed_follows_set_epoch_unless_workers_persist(seeded):
+    def epochs_of(**options) -> list[list[tuple]]:
+        loader = DataLoader(seeded, batch_size=2, num_workers=2, **options)
+        found = []
+        for epoch in range(3):
+            seeded.set_epoch(epoch)
+            found.append(windows_of(loader))
+        return found
+
+    fresh = epochs_of()
+    for epoch, found in enumerate(fresh):
+        seeded.set_epoch(epoch)
+        assert found == windows_of([seeded.batch(range(len(seeded)))])
+    assert fresh[0] != fresh[1] != fresh[2]
+    kept = epochs_of(persistent_workers=True)
+    assert kept[0] == kept[1] == kept[2] == fresh[0]
+
+
+def test_pytorch_shares_videos_among_processes(source):
+    shares = []
+    for rank in range(2):
+        sampler = DistributedSampler(source, num_replicas=2, rank=rank, seed=0)
+        sampler.set_epoch(1)
+        loader = DataLoader(source, batch_size=2, sampler=sampler)
+        shares.append([video_id for video_id, *_ in windows_of(loader)])
+    assert len(shares[0]) == len(shares[1]) == len(source) // 2
+    assert len(set(shares[0] + shares[1])) == len(source)
+
+
+def test_pytorch_gets_the_pixels(seeded):
+    for n, clip in enumerate(DataLoader(seeded, batch_size=None)):
+        assert clip["video"].dtype == torch.uint8
+        np.testing.assert_array_equal(clip["video"], seeded[n]["video"])
+        assert clip["label"] == seeded[n]["label"]
+
+
+def grain_clips(source, host=0, num_hosts=1) -> grain.MapDataset:
+    return (
+        grain.MapDataset.range(len(source))
+        .shuffle(seed=3)
+        .repeat(50)[host::num_hosts]
+        .random_map(source.sample, seed=3)
+        .batch(2)
+    )
+
+
+def test_grain_draws_new_windows_in_every_epoch(source):
+    windows = windows_of(grain_clips(source))
+    assert len(windows) == 50 * len(source)
+    epochs = [
+        windows[start : start + len(source)]
+        for start in range(0, len(windows), len(source))
+    ]
+    for epoch in epochs:
+        assert len({video_id for video_id, *_ in epoch}) == len(source)
+    assert len({tuple(sorted(epoch)) for epoch in epochs}) > 25
+    assert windows == windows_of(grain_clips(source))
+
+
+def test_grain_shares_videos_among_hosts(source):
+    whole = windows_of(grain_clips(source))
+    shares = [windows_of(grain_clips(source, host, 2)) for host in range(2)]
+    of_epoch = len(source) // 2
+    for epoch in range(50):
+        part = slice(epoch * of_epoch, (epoch + 1) * of_epoch)
+        videos = {video_id for share in shares for video_id, *_ in share[part]}
+        assert len(videos) == len(source)
+    assert len(whole) == len(shares[0]) + len(shares[1])
+
+
+def test_grain_goes_on_where_it_was_saved(source):
+    batches = iter(grain_clips(source).to_iter_dataset())
+    for _ in range(3):
+        next(batches)
+    state = batches.get_state()
+    due = [next(batches) for _ in range(5)]
+    again = iter(grain_clips(source).to_iter_dataset())
+    again.set_state(state)
+    for batch in due:
+        np.testing.assert_equal(next(again), batch)
+
+
+def test_grain_in_processes_gives_the_same_clips(data_dir):
+    done = run_script(
+        """
+import sys
+import grain
+import numpy as np
+from absl import flags
+from kinetics_clips import ClipSource, ClipSpec
+
+if __name__ == "__main__":
+    flags.FLAGS.mark_as_parsed()  # as absl's app.run(main) does
+    source = ClipSource(
+        "kinetics_clips/folder", "train", ClipSpec(length=4), data_dir=sys.argv[1]
+    )
+    clips = grain.MapDataset.range(len(source)).random_map(source.sample, seed=0)
+    clips = clips.batch(2).to_iter_dataset()
+    options = grain.MultiprocessingOptions(num_workers=2)
+    one, other = list(clips), list(clips.mp_prefetch(options))
+    assert len(one) == len(other) == 2
+    np.testing.assert_equal(one, other)
+    print("tensorflow" in sys.modules)
+""",
+        data_dir,
+    )
+    assert done.stdout == "False\n", done.stderr
+
+
+def test_jax_hosts_share_an_epoch(data_dir):
+    done = run_script(
+        """
+import sys
+import jax
+import numpy as np
+from kinetics_clips import ClipSource, ClipSpec, load_clips
+
+assert (jax.process_index(), jax.process_count()) == (0, 1)
+options = {"data_dir": sys.argv[1], "batch_size": 2, "seed": 0, "epoch": 1}
+seen = []
+for host in range(2):  # of which each would pass its own process_index()
+    for batch in load_clips(
+        "kinetics_clips/folder", "train", ClipSpec(length=4), shard=(host, 2), **options
+    ).as_numpy_iterator():
+        video = jax.device_put(batch["video"])
+        assert video.dtype == np.uint8
+        np.testing.assert_array_equal(np.asarray(video), batch["video"])
+        seen += batch["video_id"].tolist()
+print(len(seen), len(set(seen)))
+""",
+        data_dir,
+    )
+    assert done.stdout == "4 4\n", done.stderr
+
+
+def test_model_garden_reads_frames_by_name(data_dir):
+    """The steps of its `InputReader`, `VideoTfdsDecoder` and `process_image`.
+
+    As of https://github.com/tensorflow/models/tree/master/official: no code of it, and
+    none of this package, which its trainers do not import.
+    """
+    done = run_script(
+        """
+import sys
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+dataset = tfds.load(
+    name="kinetics_clips/folder",
+    download=True,
+    split="train",
+    data_dir=sys.argv[1],
+    shuffle_files=True,
+    as_supervised=False,
+    decoders={"video": tfds.decode.SkipDecoding()},
+    read_config=tfds.ReadConfig(
+        interleave_cycle_length=10,
+        interleave_block_length=1,
+        shuffle_seed=1,
+        repeat_filenames=True,
+        assert_cardinality=False,
+        skip_prefetch=True,
+    ),
+)
+
+
+def parse(features):
+    frames, label = features["video"], features["label"]
+    assert frames.dtype == tf.string and frames.shape.rank == 1
+    length, num_steps, stride = tf.shape(frames)[0], 4, 2
+    order = tf.tile(tf.range(length), [num_steps * stride])
+    offset = tf.random.uniform((), maxval=length, dtype=tf.int32)
+    frames = tf.gather(frames, tf.gather(order, offset + stride * tf.range(num_steps)))
+    images = tf.map_fn(
+        lambda jpeg: tf.image.decode_jpeg(jpeg, channels=3),
+        frames,
+        fn_output_signature=tf.uint8,
+    )
+    images = tf.image.resize(images, (32, 32))
+    return {"image": images / 255.0}, tf.one_hot(tf.cast(label, tf.int32), 2)
+
+
+for features, labels in dataset.map(parse).batch(3).take(2):
+    print(features["image"].shape, labels.shape, bool(tf.reduce_all(labels[:, 0] <= 1)))
+print("kinetics_clips" in sys.modules)
+""",
+        data_dir,
+    )
+    expected = "(3, 4, 32, 32, 3) (3, 2) True\n" * 2 + "False\n"
+    assert done.stdout == expected, done.stderr
+
+
+def test_importing_needs_none_of_them():
+    done = run_script(
+        """
+import sys
+import kinetics_clips
+optional = "tensorflow torch jax grain apache_beam keras av".split()
+print([name for name in optional if name in sys.modules])
+"""
+    )
+    assert done.stdout == "[]\n", done.stderr
