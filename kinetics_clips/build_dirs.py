@@ -21,6 +21,20 @@ _LOCK = ".building"
 _INCOMPLETE = "incomplete."
 
 
+def require_local(directory: str | os.PathLike) -> None:
+    """Requires that a dataset's directory is one of the file system.
+
+    Raises:
+      ValueError: If it is elsewhere; says what to do.
+    """
+    if "://" in os.fspath(directory):
+        raise ValueError(
+            "`data_dir` must be a local or a mounted directory to build in, got "
+            f"{os.fspath(directory)}. Copy what is built there: it is read from "
+            "anywhere."
+        )
+
+
 @contextlib.contextmanager
 def in_work(directory: str | os.PathLike) -> Iterator[None]:
     """Marks a directory as that of a running build, in any way that it may end."""

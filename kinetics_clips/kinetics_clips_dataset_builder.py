@@ -400,6 +400,7 @@ https://github.com/cvdfoundation/kinetics-dataset
 
     def _download_and_prepare(self, dl_manager, download_config) -> None:
         """Runs TFDS's own method; adds the frame index and the report."""
+        build_dirs.require_local(self.data_path)
         self._rows: list[report.Row] = []
         self._num_shards = download_config.num_shards
         self._on_beam = bool(
