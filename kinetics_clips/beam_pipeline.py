@@ -9,6 +9,8 @@ from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.runners.direct import direct_runner
+from apache_beam.runners.runner import PipelineRunner, create_runner
 
 from kinetics_clips import report, workers
 from kinetics_clips.frames import EncodedVideo, EncodeSettings
@@ -16,39 +18,41 @@ from kinetics_clips.videos import Video
 
 _log = logging.getLogger(__name__)
 
-# Videos that a worker gets at once: it starts a process for them, and they are done in
-# half a minute, so that no worker is long behind the others.
+# Loose videos that a worker gets at once: it starts a process for them, and they are
+# done in half a minute, so that no worker is long behind the others. An archive can
+# only be read from its start to its end, by one.
 _GROUP = 64
 
 # Counters of a running pipeline, such as `kinetics_clips/stored`.
 NAMESPACE = "kinetics_clips"
 
-# Without "Runner". They run on one machine, in ways that their names do not say: the
-# first downloads a program, and where it cannot, is another runner, in one process.
-_REFUSED = ("direct", "switchingdirect", "bundlebaseddirect")
+# They run on one machine, in ways that their names do not say: the first downloads a
+# program, and where it cannot, is another runner, in one process, as is the second.
+_REFUSED = (direct_runner.SwitchingDirectRunner, direct_runner.BundleBasedDirectRunner)
 
 _ROWS = "report_rows_"
 
 
 def require_runner(
-    runner: beam.runners.PipelineRunner | str | None,
+    runner: PipelineRunner | str | None,
     options: PipelineOptions | None,
 ) -> None:
     """Requires that a runner is named, and none of which nobody knows what it does.
 
     Raises:
-      ValueError: If not.
+      ValueError: If not, or Beam knows no runner of that name.
+      ImportError: If it is not installed.
     """
     runner = runner or (options and options.view_as(StandardOptions).runner)
-    if runner and not isinstance(runner, str):
-        runner = type(runner).__name__
-    name = runner and runner.split(".")[-1].lower().removesuffix("runner")
-    if not name or name in _REFUSED:
+    if isinstance(runner, str):
+        runner = create_runner(runner)
+    if runner is None or isinstance(runner, _REFUSED):
+        name = runner and type(runner).__name__
         raise ValueError(
             "`runner` must be a Beam runner of several processes, such as FnApiRunner "
             "(one machine; keeps all in memory), DataflowRunner or FlinkRunner, got "
-            f"{runner}, which downloads a program, or runs in one process where it "
-            "cannot. Name it as `beam_runner`, or as runner=... in the pipeline's "
+            f"{name}: Beam's default downloads a program, or quietly runs in one "
+            "process. Name one as `beam_runner`, or as runner=... in the pipeline's "
             "options. One machine needs no Beam at all: leave both out."
         )
 

@@ -18,7 +18,9 @@ def find(
     Args:
       dataset: A TFDS name such as `kinetics_clips/k400`, the directory of a prepared
         dataset (the one that holds `dataset_info.json`), or a builder.
-      data_dir: Where a name is looked for; TFDS's default when None.
+      data_dir: Where a name is looked for; TFDS's default when None. A namespace has
+        directories of its own; where several hold a dataset, its name must say which
+        version, as in `team:kinetics_clips/k400:1.0.0`.
 
     Returns:
       The dataset's builder.
@@ -31,11 +33,17 @@ def find(
     elif (Path(dataset) / "dataset_info.json").is_file():
         return tfds.builder_from_directory(os.fspath(dataset))
     else:
+        name = os.fspath(dataset)
         try:
-            builder = tfds.builder(os.fspath(dataset), data_dir=data_dir)
+            builder = tfds.builder(name, data_dir=data_dir)
         # ValueError: the builder's code knows no such config either.
         except (tfds.core.DatasetNotFoundError, ValueError) as error:
-            raise _not_found(os.fspath(dataset), data_dir) from error
+            if ":" in name.partition("/")[0]:  # a namespace: TFDS knows what it holds
+                raise FileNotFoundError(
+                    f"`dataset` must be in a directory of its namespace, got {name}: "
+                    f"{error} (`register_namespaces` makes namespaces known.)"
+                ) from error
+            raise _not_found(name, data_dir) from error
     if not builder.is_prepared():
         # <data_dir>/<dataset>/<config>/<version>
         raise _not_found(builder.info.full_name, builder.data_path.parents[2])
@@ -68,8 +76,9 @@ def _not_found(name: str, data_dir: str | os.PathLike | None) -> FileNotFoundErr
     return FileNotFoundError(
         f"`dataset` must be a dataset that is built, or a directory with its "
         f"dataset_info.json, got {name}, which is not in {root}: there is "
-        f"{', '.join(built) or 'nothing'}. Build it with `kinetics-clips build CONFIG "
-        "--manual-dir DIR --data-dir DIR`, or pass the `data_dir` of another one."
+        f"{', '.join(built) or 'nothing'}. Name one that is there, pass the `data_dir` "
+        "of another one, or build it with `kinetics-clips build CONFIG --manual-dir "
+        "DIR --data-dir DIR`."
     )
 
 

@@ -254,7 +254,8 @@ class FrameIndex:
             raise self._error(
                 f"is stale: {shard.name} had {shard.num_bytes} bytes, modified at "
                 f"{shard.modified} ns, and has {status.st_size}, modified at "
-                f"{status.st_mtime_ns} ns"
+                f"{status.st_mtime_ns} ns. A copy keeps its index when it keeps the "
+                "times (cp -a, rsync -t)"
             )
 
     def _error(self, problem: str) -> FrameIndexError:

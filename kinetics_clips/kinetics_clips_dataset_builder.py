@@ -305,11 +305,14 @@ https://github.com/cvdfoundation/kinetics-dataset
             and no `manual_dir` was given.
           OSError: If something cannot be read or written.
         """
+        mode = download_config and download_config.download_mode
+        overwrite = bool(mode and mode.overwrite_dataset)
+        if overwrite or not self.is_prepared():
+            build_dirs.require_local(self.data_dir_root)
         final = Path(self.data_path)
         if build_dirs.finish_swap(final):
             self.info.read_from_directory(final)
-        mode = download_config and download_config.download_mode
-        if mode and mode.overwrite_dataset and final.exists():
+        if overwrite and final.exists():
             with tfds.core.utils.temporary_assignment(
                 self, "_data_dir", str(build_dirs.beside(final))
             ):
@@ -400,7 +403,6 @@ https://github.com/cvdfoundation/kinetics-dataset
 
     def _download_and_prepare(self, dl_manager, download_config) -> None:
         """Runs TFDS's own method; adds the frame index and the report."""
-        build_dirs.require_local(self.data_path)
         self._rows: list[report.Row] = []
         self._num_shards = download_config.num_shards
         self._on_beam = bool(
@@ -482,7 +484,13 @@ https://github.com/cvdfoundation/kinetics-dataset
         return False
 
     def _require_beam(self, download_config) -> None:
-        from kinetics_clips import beam_pipeline
+        try:
+            from kinetics_clips import beam_pipeline
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                f"Builds on Beam need its package, got: {error}. Install it: pip "
+                "install apache-beam"
+            ) from error
 
         beam_pipeline.require_runner(
             download_config.beam_runner, download_config.beam_options
@@ -491,6 +499,12 @@ https://github.com/cvdfoundation/kinetics-dataset
             raise ValueError(
                 "`resume_dir` must be None where a Beam pipeline builds, got "
                 f"{self._resume_dir}: what its workers have done is kept by the runner."
+            )
+        if download_config.max_examples_per_split is not None:  # TFDS passes over it
+            raise ValueError(
+                "`max_examples_per_split` must be None where a Beam pipeline builds, "
+                f"got {download_config.max_examples_per_split}. Set the config's "
+                "`max_videos`."
             )
 
     def _beam_examples(self, split: str, to_encode: list[Video]):
@@ -519,8 +533,14 @@ https://github.com/cvdfoundation/kinetics-dataset
                     yield video.annotation.video_id, _example(video, result)
                 progress.update()
                 progress.set_postfix(failed=num_failed, refresh=False)
-        if num_failed == len(to_encode):
+        num_stored = len(to_encode) - num_failed
+        if not num_stored:
             raise self._nothing_stored()
+        if num_stored < (self._num_shards or 1):
+            raise ValueError(
+                "`num_shards` must be at most the number of videos that can be stored, "
+                f"got {self._num_shards}, and {num_stored} in {split}."
+            )
 
     def _nothing_stored(self) -> ValueError:
         return ValueError(

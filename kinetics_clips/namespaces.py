@@ -1,6 +1,7 @@
 """Makes the datasets of shared directories known by a name of the team's own."""
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,7 +55,8 @@ def register_namespaces(path: str | os.PathLike) -> list[str]:
             known = [str(p) for p in registry.config_per_namespace[name].paths]
             raise _bad(
                 path,
-                f"names that are not taken, got [{name}], which stands for {known}",
+                f"names that are not taken, got [{name}], which stands for {known}. "
+                "Take another name, those directories, or a new process",
             )
     for name, config in new.items():
         register = register_path.DataDirRegister(namespaces={name: config})
@@ -65,21 +67,23 @@ def register_namespaces(path: str | os.PathLike) -> list[str]:
 def _config(path: Path, name: str, table: object) -> community_config.NamespaceConfig:
     if not isinstance(table, Mapping):
         raise _bad(path, f"tables, such as [team], got {name} = {table!r}")
-    if not name.isidentifier():
-        raise _bad(path, f"names of letters, digits and '_', got [{name}]")
+    if not re.fullmatch(r"[\w-]+", name):
+        raise _bad(path, f"names of letters, digits, '_' and '-', got [{name}]")
     if not table.keys() <= _KEYS:
-        raise _bad(path, f"`paths` and `info` alone in [{name}], got {sorted(table)}")
-    paths = table.get("paths")
-    paths = [paths] if isinstance(paths, str) else paths
+        raise _bad(path, f"only `paths` and `info` in [{name}], got {sorted(table)}")
+    got = table.get("paths")
+    paths = [got] if isinstance(got, str) else got
     if not (isinstance(paths, list) and paths and all(map(_is_text, paths))):
-        raise _bad(path, f"a directory or a list of them as `paths` of [{name}]")
+        raise _bad(
+            path, f"a directory or a list of them as `paths` of [{name}], got {got!r}"
+        )
     directories = []
     for text in paths:
+        if "://" not in text:  # one directory has one name, whichever way leads to it
+            text = os.path.realpath(path.parent / Path(text).expanduser())
         directory = tfds.core.Path(text)
-        if "://" not in text:
-            directory = tfds.core.Path(path.parent) / directory.expanduser()
         if text.startswith("github://") or not directory.is_dir():
-            raise _bad(path, f"directories as `paths` of [{name}], got {directory}")
+            raise _bad(path, f"directories as `paths` of [{name}], got {text}")
         directories.append(directory)
     return community_config.NamespaceConfig(paths=directories, info=table.get("info"))
 

@@ -26,7 +26,9 @@ class ExampleSerializer(tfds.core.ExampleSerializer):
         rest = self.get_tf_example({**example, **dict.fromkeys(lists, ())}).features
         for name in lists:
             del rest.feature[name]
-        return tfrecords.serialize(rest.SerializeToString(), lists)
+        # Two builds of the same videos write the same bytes.
+        others = rest.SerializeToString(deterministic=True)
+        return tfrecords.serialize(others, lists)
 
 
 @contextlib.contextmanager

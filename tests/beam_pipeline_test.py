@@ -144,15 +144,17 @@ def prepare(tmp_path, resume_dir=None, **config) -> None:
 @pytest.mark.parametrize(
     ("config", "got"),
     [
-        ({"beam_runner": "DirectRunner"}, "DirectRunner"),
+        ({"beam_runner": "DirectRunner"}, ".*DirectRunner"),
         ({"beam_runner": beam.runners.DirectRunner()}, ".*DirectRunner"),
+        ({"beam_runner": "TestDirectRunner"}, "TestDirectRunner"),
+        ({"beam_runner": "bundlebaseddirect"}, "BundleBasedDirectRunner"),
         ({"beam_options": PipelineOptions(TWO_PROCESSES)}, "None"),
-        ({"beam_options": PipelineOptions(["--runner=direct"])}, "direct"),
+        ({"beam_options": PipelineOptions(["--runner=direct"])}, ".*DirectRunner"),
     ],
 )
 def test_a_runner_must_be_named(tmp_path, config, got):
     write_tree(tmp_path / "videos", "train", {"a/one": 2})
-    with pytest.raises(ValueError, match=rf"`runner` must be .*, got {got}, which"):
+    with pytest.raises(ValueError, match=rf"`runner` must be .*, got {got}: Beam"):
         prepare(tmp_path, **config)
     assert not list((tmp_path / "data").rglob("incomplete.*"))
 
@@ -161,6 +163,14 @@ def test_a_pipeline_resumes_nothing(tmp_path):
     write_tree(tmp_path / "videos", "train", {"a/one": 2})
     with pytest.raises(ValueError, match="`resume_dir` must be None where a Beam"):
         prepare(tmp_path, resume_dir=tmp_path / "kept", beam_runner="FnApiRunner")
+
+
+def test_a_pipeline_takes_what_it_can_keep_to(tmp_path):
+    write_tree(tmp_path / "videos", "train", {"a/one": 2})
+    with pytest.raises(ValueError, match="`max_examples_per_split` must be None"):
+        prepare(tmp_path, beam_runner="FnApiRunner", max_examples_per_split=1)
+    with pytest.raises(ValueError, match="Unexpected pipeline runner: Nonsense"):
+        prepare(tmp_path, beam_runner="Nonsense")
 
 
 def test_failures_are_logged_by_name(tmp_path, manual_dir, caplog):

@@ -140,3 +140,27 @@ def test_tfds_build_by_path_and_by_json(tmp_path, cwd, dataset):
     assert done.returncode == 0, done.stderr
     ds = tfds.load("kinetics_clips/k400_32px_q50", split="train", data_dir=tmp_path)
     assert {e["video"].shape[1:] for e in tfds.as_numpy(ds)} == {(32, 43, 3)}
+
+
+def test_both_commands_build_the_same(tmp_path):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for command in (
+        [
+            *(TFDS.with_name("kinetics-clips"), "build", "k400", "--allow-missing"),
+            *("--manual-dir", DUMMY_DATA, "--data-dir", ours),
+        ],
+        [
+            *(TFDS, "build", "kinetics_clips/k400", "--imports", "kinetics_clips"),
+            *("--manual_dir", DUMMY_DATA, "--data_dir", theirs),
+        ],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    one = tfds.builder("kinetics_clips/k400", data_dir=ours)
+    other = tfds.builder("kinetics_clips/k400", data_dir=theirs)
+    assert read_report(one) == read_report(other)
+    assert one.info.splits.keys() == {"train", "validation", "test"}
+    for split in one.info.splits.values():
+        for path in map(Path, split.filepaths):
+            same = Path(other.data_path) / path.name
+            assert path.read_bytes() == same.read_bytes()

@@ -22,7 +22,7 @@ from conftest import (
 )
 
 import kinetics_clips
-from kinetics_clips import serializing, synthetic, tfrecords, workers
+from kinetics_clips import synthetic, tfrecords, workers
 from kinetics_clips.kinetics_clips_dataset_builder import Builder, KineticsClipsConfig
 
 
@@ -360,21 +360,28 @@ def test_two_builds_store_the_same_records(tmp_path, builder, data_dir):
         )
         for one, other in pairs:
             np.testing.assert_equal(one, other)
+        for path in builder.info.splits[split].filepaths:
+            other_path = Path(again.data_path) / os.path.basename(path)
+            assert Path(path).read_bytes() == other_path.read_bytes()
 
 
 def test_frames_are_serialized_without_copies(tmp_path, monkeypatch):
     write_tree(tmp_path / "videos", "train/a", {"v": 3})
-    written = []
-    serialize = serializing.ExampleSerializer.serialize_example
+    written, lists = [], []
+    serialize = tfrecords.serialize
 
-    def spy(self, example):
-        written.append(serialize(self, example))
+    def spy(others, values):
+        written.append(serialize(others, values))
+        lists.append(values)
         return written[-1]
 
-    monkeypatch.setattr(serializing.ExampleSerializer, "serialize_example", spy)
+    monkeypatch.setattr(tfrecords, "serialize", spy)
     builder = build(tmp_path / "videos", tmp_path / "data", num_workers=1)
     (path,) = builder.info.splits["train"].filepaths
     assert written == [bytes(record.data) for record in tfrecords.read(Path(path))]
+    (frames,) = [values["video"] for values in lists]
+    assert len(frames) == 3
+    assert sum(map(len, frames)) == int(read_report(builder)[0]["bytes"])
 
 
 def ids_of(builder, split="train") -> set[str]:
@@ -593,6 +600,26 @@ def test_more_shards_than_videos_are_refused_before_the_work(tmp_path, monkeypat
                 manual_dir=tmp_path / "videos", num_shards=2
             )
         )
+
+
+def test_more_shards_than_stored_videos_are_an_error(tmp_path):
+    write_tree(tmp_path / "videos", "train", {"a/1": 2, "a/2": 2})
+    (tmp_path / "videos/train/a/bad.mp4").write_bytes(b"no video" * 100)
+    builder = Builder(config="folder", data_dir=tmp_path / "data", num_workers=1)
+    with pytest.raises(ValueError, match=r"can be stored, got 3, and 2 in train"):
+        builder.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(
+                manual_dir=tmp_path / "videos", num_shards=3
+            )
+        )
+
+
+def test_nothing_is_built_on_an_object_store(tmp_path, monkeypatch):
+    builder = Builder(config="folder", data_dir=tmp_path)
+    monkeypatch.setattr(builder, "_data_dir_root", "gs://bucket/tfds")
+    with pytest.raises(ValueError, match="directory to build in, got gs://bucket/tfds"):
+        builder.download_and_prepare()
+    assert not list(tmp_path.iterdir())
 
 
 def test_array_records_are_read_by_tfds_alone(tmp_path):

@@ -72,8 +72,8 @@ print(source[0]["video"].shape[0], "tensorflow" in sys.modules)
         ("", "at least one namespace, such as [team], got none"),
         ("[team", "TOML in UTF-8, got: "),
         ("paths = 'x'", "tables, such as [team], got paths = 'x'"),
-        ("['a b']\npaths = 'x'", "names of letters, digits and '_', got [a b]"),
-        ("[team]\npath = 'x'", "`paths` and `info` alone in [team], got ['path']"),
+        ("['a b']\npaths = 'x'", "names of letters, digits, '_' and '-', got [a b]"),
+        ("[team]\npath = 'x'", "only `paths` and `info` in [team], got ['path']"),
         ("[team]\ninfo = 'x'", "a directory or a list of them as `paths` of [team]"),
         ("[team]\npaths = []", "a directory or a list of them as `paths` of [team]"),
         ("[team]\npaths = [1]", "a directory or a list of them as `paths` of [team]"),
@@ -87,6 +87,43 @@ def test_a_bad_file_is_an_error_that_says_why(tmp_path, text, problem):
     with pytest.raises(ValueError, match=re.escape(f"{path} must hold ")) as error:
         register_namespaces(path)
     assert problem in str(error.value)
+
+
+def test_names_are_what_tfds_takes(data_dir, tmp_path, name):
+    for team in (f"{name}-team", f"3d_{name}"):
+        register_namespaces(write(tmp_path, f"[{team}]\npaths = '{data_dir}'"))
+        assert len(ClipSource(f"{team}:kinetics_clips/folder", "train", SPEC)) == 4
+
+
+def test_a_directory_is_the_same_by_every_way_to_it(tmp_path, name):
+    (tmp_path / "real/data").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("real")
+    path = write(tmp_path / "real", f"[{name}]\npaths = 'data'")
+    assert register_namespaces(path) == [name]
+    assert register_namespaces(tmp_path / "link/team.toml") == [name]
+    path = write(tmp_path / "real", f"[{name}]\npaths = '../real/data'")
+    assert register_namespaces(path) == [name]
+
+
+def test_what_a_namespace_does_not_hold_is_an_error_in_its_words(
+    data_dir, tmp_path, name
+):
+    shutil.copytree(data_dir, tmp_path / "newer")
+    config = tmp_path / "newer/kinetics_clips/folder"
+    (config / "1.0.0").rename(config / "1.1.0")
+    text = f"[{name}]\npaths = '{data_dir}'\n"
+    text += f"[{name}_2]\npaths = ['{data_dir}', 'newer']"
+    register_namespaces(write(tmp_path, text))
+    for dataset, data_dir_, problem in [
+        (f"{name}:kinetics_clips/other", None, f"got {name}:kinetics_clips/other: "),
+        (f"{name}:other", None, "Could not find dataset files for: other"),
+        (f"{name}_3:kinetics_clips/folder", None, "`register_namespaces` makes"),
+        (f"{name}:kinetics_clips/folder", data_dir, "`data_dir` cannot be set"),
+        (f"{name}_2:kinetics_clips/folder", None, "multiple locations"),
+    ]:
+        with pytest.raises(FileNotFoundError, match=re.escape(problem)):
+            ClipSource(dataset, "train", SPEC, data_dir=data_dir_)
+    assert len(ClipSource(f"{name}_2:kinetics_clips/folder:1.0.0", "train", SPEC)) == 4
 
 
 def test_a_missing_file_is_an_error(tmp_path):

@@ -94,8 +94,8 @@ def grain_clips(source, host=0, num_hosts=1) -> grain.MapDataset:
     return (
         grain.MapDataset.range(len(source))
         .shuffle(seed=3)
-        .repeat(50)[host::num_hosts]
-        .random_map(source.sample, seed=3)
+        .repeat(50)
+        .random_map(source.sample, seed=3)[host::num_hosts]
         .batch(2)
     )
 
@@ -121,7 +121,8 @@ def test_grain_shares_videos_among_hosts(source):
         part = slice(epoch * of_epoch, (epoch + 1) * of_epoch)
         videos = {video_id for share in shares for video_id, *_ in share[part]}
         assert len(videos) == len(source)
-    assert len(whole) == len(shares[0]) + len(shares[1])
+    # Their draws differ, and are those of one host that reads all.
+    assert sorted(shares[0] + shares[1]) == sorted(whole)
 
 
 def test_grain_goes_on_where_it_was_saved(source):
