@@ -50,6 +50,7 @@ setuptools.setup(
             "jax",
             "psutil",
             "pytest>=9",
+            "pytest-xdist",
             "ruff",
             "torch==2.13.0",  # of which a build for the CPU alone may lie on the disk
         ],

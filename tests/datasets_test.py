@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import pytest
 import tensorflow_datasets as tfds
 from conftest import run_script
@@ -51,19 +48,32 @@ def test_label_name(builder):
             kinetics_clips.label_name(builder.info, label)
 
 
-def test_loads_by_name_with_and_without_the_package(data_dir):
+def test_loads_by_name_with_the_package(data_dir):
     ds = tfds.load("kinetics_clips/folder", split="train", data_dir=data_dir)
     assert len(ds) == 4
-    # A process that never imports the package reads the same files.
-    script = (
-        "import sys, tensorflow_datasets as tfds\n"
-        "ds, info = tfds.load('kinetics_clips/folder', split='train',"
-        f" data_dir={str(data_dir)!r}, with_info=True)\n"
-        "names = info.features['label'].names\n"
-        "print(len(ds), names, 'kinetics_clips' in sys.modules)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, cwd=data_dir
+
+
+@pytest.mark.parametrize(
+    "builder",
+    [
+        "tfds.builder('kinetics_clips/folder', data_dir=sys.argv[1])",
+        "tfds.builder('kinetics_clips/folder')",  # in TFDS_DATA_DIR
+        "tfds.builder_from_directory(sys.argv[1] + '/kinetics_clips/folder/1.0.0')",
+    ],
+)
+def test_is_read_without_the_package(data_dir, monkeypatch, builder):
+    if "data_dir" not in builder:
+        monkeypatch.setenv("TFDS_DATA_DIR", str(data_dir))
+    done = run_script(
+        f"""
+import sys
+import tensorflow_datasets as tfds
+builder = {builder}
+ds = builder.as_dataset(split="train")
+names = builder.info.features["label"].names
+print(len(ds), names, "kinetics_clips" in sys.modules)
+""",
+        data_dir,
     )
     assert done.stdout.strip() == "4 ['blue', 'red'] False", done.stderr
 
