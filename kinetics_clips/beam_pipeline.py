@@ -37,7 +37,7 @@ def require_runner(
     runner: PipelineRunner | str | None,
     options: PipelineOptions | None,
 ) -> None:
-    """Requires that a runner is named, and none of which nobody knows what it does.
+    """Requires that a runner is named, and is what its name says.
 
     Raises:
       ValueError: If not, or Beam knows no runner of that name.
