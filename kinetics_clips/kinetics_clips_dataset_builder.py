@@ -454,12 +454,7 @@ https://github.com/cvdfoundation/kinetics-dataset
             if (several or self._on_beam) and not self._any_stored(to_encode):
                 _log.warning("%s: left out: no video can be stored", split.name)
                 continue
-            num_shards = self._num_shards
-            if num_shards is not None and not 1 <= num_shards <= len(to_encode):
-                raise ValueError(
-                    "`num_shards` must be in [1, the number of videos of each split], "
-                    f"got {num_shards}, and {len(to_encode)} in {split.name}."
-                )
+            self._require_filled_shards(split.name, len(to_encode))
             _log.info("%s: %d videos are taken", split.name, len(to_encode))
             if self._on_beam:
                 generators[split.name] = self._beam_examples(split.name, to_encode)
@@ -536,10 +531,15 @@ https://github.com/cvdfoundation/kinetics-dataset
         num_stored = len(to_encode) - num_failed
         if not num_stored:
             raise self._nothing_stored()
-        if num_stored < (self._num_shards or 1):
+        self._require_filled_shards(split, num_stored)
+
+    def _require_filled_shards(self, split: str, num_videos: int) -> None:
+        num_shards = self._num_shards
+        if num_shards is not None and not 1 <= num_shards <= num_videos:
             raise ValueError(
-                "`num_shards` must be at most the number of videos that can be stored, "
-                f"got {self._num_shards}, and {num_stored} in {split}."
+                "`num_shards` must be at least 1, and at most the number of videos of "
+                f"each split that can be stored, got {num_shards}, and {num_videos} in "
+                f"{split}."
             )
 
     def _nothing_stored(self) -> ValueError:

@@ -1,7 +1,6 @@
 """Serializes examples as TFDS does, without its copies of every frame."""
 
 import contextlib
-from collections.abc import Iterator
 
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import example_serializer
@@ -31,13 +30,11 @@ class ExampleSerializer(tfds.core.ExampleSerializer):
         return tfrecords.serialize(others, lists)
 
 
-@contextlib.contextmanager
-def in_place() -> Iterator[None]:
+def in_place() -> contextlib.AbstractContextManager:
     """Makes the writers of TFDS that are created meanwhile use that serializer."""
-    with tfds.core.utils.temporary_assignment(
+    return tfds.core.utils.temporary_assignment(
         example_serializer, "ExampleSerializer", ExampleSerializer
-    ):
-        yield
+    )
 
 
 def _is_bytes_list(value: object) -> bool:

@@ -59,14 +59,11 @@ def assert_same(one, other) -> None:
 
 
 def test_a_pipeline_builds_what_one_machine_builds(tmp_path, manual_dir, local):
-    builder = kinetics_clips.Builder(config="folder", data_dir=tmp_path)
-    builder.download_and_prepare(
-        download_config=tfds.download.DownloadConfig(
-            manual_dir=manual_dir,
-            beam_runner="FnApiRunner",
-            beam_options=PipelineOptions(TWO_PROCESSES),
-        )
-    )
+    download = {
+        "beam_runner": "FnApiRunner",
+        "beam_options": PipelineOptions(TWO_PROCESSES),
+    }
+    builder = build(manual_dir, tmp_path, download)
     assert len(records(builder, "train")) == 5
     assert_same(local, builder)
     names = {path.name for path in Path(builder.data_path).iterdir()}
@@ -133,12 +130,8 @@ def test_nothing_to_store_is_an_error(tmp_path):
         prepare(tmp_path, beam_runner="FnApiRunner")
 
 
-def prepare(tmp_path, resume_dir=None, **config) -> None:
-    builder = kinetics_clips.Builder(
-        config="folder", data_dir=tmp_path / "data", resume_dir=resume_dir
-    )
-    config = {"manual_dir": tmp_path / "videos", **config}
-    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(**config))
+def prepare(tmp_path, resume_dir=None, **download) -> None:
+    build(tmp_path / "videos", tmp_path / "data", download, resume_dir=resume_dir)
 
 
 @pytest.mark.parametrize(

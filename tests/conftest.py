@@ -51,13 +51,17 @@ def video_of(path: Path, video_id: str = "", label: str | None = "a") -> Video:
     return Video(Annotation("train", video_id or path.stem, label), file)
 
 
-def build(manual_dir: Path, data_dir: Path, **options) -> tfds.core.DatasetBuilder:
-    """Builds a dataset; `options` are the Builder's."""
+def build(
+    manual_dir: Path, data_dir: Path, download: dict | None = None, **options
+) -> tfds.core.DatasetBuilder:
+    """Builds a dataset; `download` are options of TFDS, `options` the Builder's."""
     builder = kinetics_clips.Builder(
         **{"config": "folder", "data_dir": data_dir, **options}
     )
     builder.download_and_prepare(
-        download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
+        download_config=tfds.download.DownloadConfig(
+            manual_dir=manual_dir, **(download or {})
+        )
     )
     return builder
 

@@ -581,37 +581,27 @@ def test_nothing_but_no_version_is_built_from_the_usual_place(tmp_path):
 @pytest.mark.parametrize("num_shards", [1, 3])
 def test_num_shards_is_passed_on(tmp_path, num_shards):
     write_tree(tmp_path / "videos", "train", {"a/1": 2, "a/2": 2, "a/3": 2})
-    builder = Builder(config="folder", data_dir=tmp_path / "data", num_workers=1)
-    builder.download_and_prepare(
-        download_config=tfds.download.DownloadConfig(
-            manual_dir=tmp_path / "videos", num_shards=num_shards
-        )
-    )
+    builder = build_in_shards(tmp_path, num_shards)
     assert builder.info.splits["train"].num_shards == num_shards
 
 
-def test_more_shards_than_videos_are_refused_before_the_work(tmp_path, monkeypatch):
+def build_in_shards(tmp_path, num_shards):
+    download = {"num_shards": num_shards}
+    return build(tmp_path / "videos", tmp_path / "data", download, num_workers=1)
+
+
+def test_more_shards_than_videos_are_refused_before_the_work(tmp_path):
     write_tree(tmp_path / "videos", "train", {"a/1": 2, "a/2": 2})
     write_tree(tmp_path / "videos", "test", {"a/1": 2})
-    builder = Builder(config="folder", data_dir=tmp_path / "data", num_workers=1)
     with pytest.raises(ValueError, match=r"`num_shards` must.* got 2, and 1 in test"):
-        builder.download_and_prepare(
-            download_config=tfds.download.DownloadConfig(
-                manual_dir=tmp_path / "videos", num_shards=2
-            )
-        )
+        build_in_shards(tmp_path, 2)
 
 
 def test_more_shards_than_stored_videos_are_an_error(tmp_path):
     write_tree(tmp_path / "videos", "train", {"a/1": 2, "a/2": 2})
     (tmp_path / "videos/train/a/bad.mp4").write_bytes(b"no video" * 100)
-    builder = Builder(config="folder", data_dir=tmp_path / "data", num_workers=1)
     with pytest.raises(ValueError, match=r"can be stored, got 3, and 2 in train"):
-        builder.download_and_prepare(
-            download_config=tfds.download.DownloadConfig(
-                manual_dir=tmp_path / "videos", num_shards=3
-            )
-        )
+        build_in_shards(tmp_path, 3)
 
 
 def test_nothing_is_built_on_an_object_store(tmp_path, monkeypatch):

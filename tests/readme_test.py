@@ -45,11 +45,10 @@ def test_a_recipe_runs_as_it_is(directory, monkeypatch, recipe):
     monkeypatch.chdir(directory)
     for name, content in FILE.findall(recipe):
         Path(name).write_text(content, encoding="utf-8")
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    commands = Path(sys.executable).parent
+    monkeypatch.setenv("PATH", f"{commands}{os.pathsep}{os.environ['PATH']}")
     for command in COMMAND.findall(recipe):
-        subprocess.run(
-            command, shell=True, check=True, env={**os.environ, "PATH": path}
-        )
+        subprocess.run(command, shell=True, check=True)
     blocks = PYTHON.findall(recipe)
     assert len(blocks) == recipe.count("```python")
     for code, expected in blocks:

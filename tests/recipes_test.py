@@ -14,16 +14,12 @@ SPEC = ClipSpec(length=4)
 
 @pytest.fixture
 def source(data_dir) -> ClipSource:
-    return ClipSource(
-        "kinetics_clips/folder", "train", SPEC, data_dir=data_dir, num_threads=1
-    )
+    return ClipSource("kinetics_clips/folder", "train", SPEC, data_dir=data_dir)
 
 
 @pytest.fixture
 def seeded(data_dir) -> ClipSource:
-    return ClipSource(
-        "kinetics_clips/folder", "train", SPEC, seed=0, data_dir=data_dir, num_threads=1
-    )
+    return ClipSource("kinetics_clips/folder", "train", SPEC, seed=0, data_dir=data_dir)
 
 
 def windows_of(batches) -> list[tuple]:
@@ -238,12 +234,12 @@ def parse(features):
 
 
 for features, labels in dataset.map(parse).batch(3).take(2):
-    print(features["image"].shape, labels.shape, bool(tf.reduce_all(labels[:, 0] <= 1)))
+    print(features["image"].shape, labels.shape, tf.reduce_sum(labels, 1).numpy())
 print("kinetics_clips" in sys.modules)
 """,
         data_dir,
     )
-    expected = "(3, 4, 32, 32, 3) (3, 2) True\n" * 2 + "False\n"
+    expected = "(3, 4, 32, 32, 3) (3, 2) [1. 1. 1.]\n" * 2 + "False\n"
     assert done.stdout == expected, done.stderr
 
 
