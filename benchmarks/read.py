@@ -9,9 +9,9 @@ a batch eight clips, uint8.
 
 - `warm`: clips a second from the page cache, as shares of the limit: libjpeg-turbo
   (simplejpeg, one thread a core) that decodes the same windows from memory into one
-  array that is used again. Every way is a process of its own, warmed up for a second
-  and a half after its first batch; the ways take turns, `--rounds` times. Of what is
-  not installed the table says so (`pip install torch torchcodec decord h5py`).
+  array that is used again. Every way is a process of its own, warmed up for four
+  seconds after its first batch; the ways take turns, `--rounds` times. Of what is not
+  installed the table says so (`pip install torch torchcodec decord h5py`).
 - `cold`: reading alone, after the shards were dropped from the page cache: the windows
   of all videos by the frame index, against the whole records; and both with decoding.
 - `scale`: how fast shards are indexed; and a split of 300,000 videos, whose shards are
@@ -59,6 +59,9 @@ from kinetics_clips.frame_index import FrameIndex
 _KIND = generated.Kind("small", 340, 256, 500_000, num_frames=300, num_different=24)
 _QUALITY = 75
 _LENGTH, _BATCH, _CROP = 64, 8, 224
+
+# Seconds. Memory for a third batch may be needed late: its pages take half a second.
+_WARM_UP = 4
 _NAME = f"kinetics_clips/folder_q{_QUALITY}"
 _PACKAGES = ("simplejpeg", "tensorflow", "tensorflow-datasets")
 
@@ -545,7 +548,7 @@ def _rate(data: Data, way: str, seconds: float) -> dict:
 def _rate_of(clips: Iterator[int], seconds: float) -> float:
     next(clips)  # imports and opens what it needs
     start = time.perf_counter()
-    while time.perf_counter() < start + 1.5:
+    while time.perf_counter() < start + _WARM_UP:
         next(clips)
     start, count = time.perf_counter(), 0
     while time.perf_counter() < start + seconds:
