@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from kinetics_clips.clip_source import ClipSource
     from kinetics_clips.clips import load_clips
     from kinetics_clips.namespaces import register_namespaces
+    from kinetics_clips.preview import show_clips
     from kinetics_clips.streaming import read_config, sample_clip
 
 __version__ = "0.1.0"
@@ -42,16 +43,18 @@ __all__ = [
     "read_config",
     "register_namespaces",
     "sample_clip",
+    "show_clips",
 ]
 
 # These need TensorFlow, which takes seconds to import, codecs, or TFDS's registry of
-# namespaces: on first use.
+# namespaces: on first use. `show_clips` draws.
 _LAZY = {
     "ClipSource": "clip_source",
     "load_clips": "clips",
     "read_config": "streaming",
     "register_namespaces": "namespaces",
     "sample_clip": "streaming",
+    "show_clips": "preview",
 }
 
 

@@ -18,7 +18,7 @@ from kinetics_clips import datasets, frame_index, jpegs, windows
 from kinetics_clips.arrays import ArrayPool
 from kinetics_clips.frame_index import FrameIndex, UnreadableVideoError
 from kinetics_clips.threads import Tasks
-from kinetics_clips.windows import ClipSpec, View
+from kinetics_clips.windows import ClipSpec, Origin, View
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +56,8 @@ class ClipSource:
 
     Attributes:
       spec: What a clip is.
+      labels: Of the videos, int64 `[len(source)]`, -1 where there is none: what a
+        sampler needs that draws some classes more often.
 
     Raises:
       FileNotFoundError: If the dataset is not there; says how to build it.
@@ -80,6 +82,16 @@ class ClipSource:
         self._indexes, self._videos = _videos_of(
             datasets.find(dataset, data_dir), split
         )
+
+    @property
+    def labels(self) -> np.ndarray:
+        labels = np.full(len(self), -1, np.int64)
+        for which, index in enumerate(self._indexes):
+            stored = index.features.get("label")
+            if isinstance(stored, np.ndarray):
+                mine = self._videos[:, 0] == which
+                labels[mine] = stored[self._videos[mine, 1]]
+        return labels
 
     def __len__(self) -> int:
         """Returns the number of videos."""
@@ -116,6 +128,19 @@ class ClipSource:
         batch.add(0, *self._place(number), rng)
         clips = batch.clips(RAISE)
         return {name: values[0] for name, values in clips.items()}
+
+    def origin(self, number: int) -> Origin:
+        """Tells where in its video the clip `source[number]` comes from.
+
+        Without a seed, that is another clip than any that was returned.
+
+        Raises:
+          As `source[number]`.
+        """
+        index, video = self._place(number)
+        rng = _generator(index, video, self._key())
+        clip = _read(index, video, rng, self.spec)
+        return Origin(clip.size, _stored_fps(index, video), clip.view)
 
     def batch(
         self, numbers: Iterable[int], key: int | None = None, on_error: str = RAISE
@@ -214,7 +239,7 @@ def _read(
     index: FrameIndex, video: int, rng: np.random.Generator, spec: ClipSpec
 ) -> _Clip:
     """Draws a clip of a video and reads the frames it needs."""
-    stored_fps = index.features["fps"][video] if "fps" in index.features else 0.0
+    stored_fps = _stored_fps(index, video)
     if spec.fps is not None and not stored_fps > 0:
         raise UnreadableVideoError(
             f"{index.describe(video)} must have a known rate for clips of {spec.fps} "
@@ -246,6 +271,10 @@ def _read(
         size=size,
         view=_whole(windows.draw_view(rng, *size, spec)),
     )
+
+
+def _stored_fps(index: FrameIndex, video: int) -> float:
+    return index.features["fps"][video] if "fps" in index.features else 0.0
 
 
 def _whole(view: View) -> View:

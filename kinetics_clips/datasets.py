@@ -1,5 +1,6 @@
 """Finds a prepared dataset by name, directory or builder; never builds one."""
 
+import difflib
 import os
 from pathlib import Path
 
@@ -101,3 +102,22 @@ def label_name(info: tfds.core.DatasetInfo, label: int) -> str | None:
             f"`label` must be in [-1, {feature.num_classes}), got {label}."
         )
     return feature.int2str(label)
+
+
+def label_number(info: tfds.core.DatasetInfo, class_name: str) -> int:
+    """Returns the label of a class; the inverse of `label_name`.
+
+    Raises:
+      ValueError: If the dataset has no such class; names those that are spelled alike.
+    """
+    feature = info.features.get("label")
+    names = list(getattr(feature, "names", None) or [])
+    if class_name in names:
+        return names.index(class_name)
+    by_folded = {name.casefold(): name for name in names}
+    alike = difflib.get_close_matches(class_name.casefold(), by_folded, n=3)
+    near = [by_folded[folded] for folded in alike] or names[:3]
+    raise ValueError(
+        f"`class_name` must be one of the {len(names)} classes of {info.full_name}, "
+        f"got {class_name!r}. There is {', '.join(map(repr, near)) or 'none'}."
+    )

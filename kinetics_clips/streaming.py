@@ -85,6 +85,20 @@ def sample_clip(example: dict, spec: ClipSpec, seed=None) -> dict[str, tf.Tensor
     return _decode(_take_windows(example, spec, seed), spec)
 
 
+@tf.autograph.experimental.do_not_convert
+def sample_with_origin(
+    example: dict, spec: ClipSpec, seed
+) -> tuple[dict[str, tf.Tensor], windows.Origin]:
+    """Takes a clip as `sample_clip` does, and tells where in its video it is from."""
+    encoded = _take_windows(example, spec, seed)
+    view = windows.View(
+        *(encoded[name] for name in ("scaled", "boxes", "size", "flip"))
+    )
+    fps = tf.cast(example.get("fps", 0.0), tf.float32)
+    origin = windows.Origin(encoded["frame_size"], fps, view)
+    return _decode(encoded, spec), origin
+
+
 def read_epoch(
     builder: tfds.core.DatasetBuilder,
     split: str,

@@ -166,6 +166,20 @@ class View(NamedTuple):
     flip: object
 
 
+class Origin(NamedTuple):
+    """Where in its video a clip comes from.
+
+    Attributes:
+      frame_size: (height, width) of a stored frame, in pixels.
+      fps: Stored frames a second; 0 = unknown.
+      view: Which of their pixels it shows.
+    """
+
+    frame_size: tuple
+    fps: object
+    view: View
+
+
 def steps(spec: ClipSpec, stored_fps, xp: ModuleType = np):
     """Lists the frames of a window, counted from its first one.
 
