@@ -25,19 +25,24 @@ setuptools.setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=["kinetics_clips"],
-    package_data={"kinetics_clips": ["labels/*.txt", "py.typed"]},
+    package_data={
+        "kinetics_clips": ["labels/*.txt", "templates/*.html", "py.typed"],
+    },
     install_requires=[
         "importlib_resources",  # TFDS needs it to prepare a dataset, undeclared
         "av>=14",
         "filelock>=3.12",
         "google-crc32c>=1.5",
+        "jinja2>=3.1",
         "loky>=3.4",
         "numpy>=2.0",
         "opencv-python-headless>=4.12",
         "pebble>=5.2",
+        "pillow>=10.1",
         "simplejpeg>=1.8",
         "tensorflow>=2.20",
         "tensorflow-datasets>=4.9.10",
+        "tqdm",
     ],
     extras_require={
         "tfds": TFDS_COMMAND,
@@ -52,6 +57,7 @@ setuptools.setup(
             "pytest>=9",
             "pytest-xdist",
             "ruff",
+            "selenium",  # which drives Debian's chromium
             "torch==2.13.0",  # of which a build for the CPU alone may lie on the disk
         ],
     },

@@ -1,35 +1,45 @@
 """The `kinetics-clips` command."""
 
 import argparse
+import contextlib
+import dataclasses
 import logging
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import tensorflow_datasets as tfds
-from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 import kinetics_clips
-from kinetics_clips import check, datasets, frame_index, report, resume, videos
-from kinetics_clips import kinetics_clips_dataset_builder as dataset_builder
+from kinetics_clips import (
+    check,
+    cli_parser,
+    datasets,
+    frame_index,
+    progress,
+    report,
+    resume,
+    videos,
+)
 from kinetics_clips.videos import Video
 
 _log = logging.getLogger(__name__)
 
-# What says in its text what is wrong; anything else is a bug, and shows where.
-_ERRORS = (ValueError, OSError, RuntimeError)
+# What says in its text what is wrong; anything else is a bug.
+_ERRORS = (ValueError, TypeError, OSError, RuntimeError)
 
 # Videos that a build encodes first, to see whether there is room for all.
 _BUILD_SAMPLE = 20
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code: 0, or 1 with a line that says why."""
-    args = _parser().parse_args(argv)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    """Runs one command and returns its exit code, as `--help` lists them."""
+    args = cli_parser.parser().parse_args(argv)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.basicConfig(format="%(levelname)s %(message)s")
     logging.getLogger("kinetics_clips").setLevel(logging.INFO)
     # TFDS warns of its own temporary directory and of every custom config.
@@ -37,204 +47,54 @@ def main(argv: Sequence[str] | None = None) -> int:
     # What batch systems send: end as on Ctrl-C, with the workers and nothing left over.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with logging_redirect_tqdm():
-            return args.run(args)
+        with logging_redirect_tqdm(), progress.of_command():
+            return _COMMANDS[args.command](args)
     except Exception as error:
-        # TensorFlow's errors, of a full disk say, share no base class with Python's.
-        of_tensorflow = type(error).__module__.startswith("tensorflow.")
-        if not of_tensorflow and not isinstance(error, _ERRORS):
+        if args.debug:
             raise
-        print(f"kinetics-clips: error: {error}", file=sys.stderr)
+        print(f"kinetics-clips: error: {_in_words(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        resumes = args.run is _build and not args.no_resume
+        resumes = args.command == "build" and not args.no_resume
         hint = "; the same command goes on from here" if resumes else ""
         print(f"kinetics-clips: stopped{hint}", file=sys.stderr)
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="kinetics-clips",
-        description="Build TFDS datasets of video frames; read random clips back.",
-    )
-    parser.add_argument(
-        "--version", action="version", version=kinetics_clips.__version__
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    demo = commands.add_parser(
-        "demo", help="make videos, build a dataset of them, load clips, draw them"
-    )
-    demo.add_argument(
-        "--data-dir",
-        type=_local,
-        default=Path("kinetics_clips_demo"),
-        metavar="DIR",
-        help="where all of it goes (default: ./kinetics_clips_demo)",
-    )
-    demo.set_defaults(run=_demo)
-
-    look = commands.add_parser(
-        "check",
-        parents=[_build_options()],
-        help="tell whether a copy of the videos is complete, and what a build costs",
-        epilog="example: kinetics-clips check k400 --manual-dir /data/k400",
-    )
-    look.add_argument(
-        "--sample",
-        type=int,
-        default=50,
-        metavar="N",
-        help="videos to encode for what a build costs; 0 = none (default: 50)",
-    )
-    look.add_argument(
-        "--decode", action="store_true", help="decode all videos, to find the bad ones"
-    )
-    look.add_argument(
-        "--report",
-        type=Path,
-        metavar="FILE",
-        help="write a row for every annotated video and every video file, as CSV",
-    )
-    look.set_defaults(run=_check)
-
-    build = commands.add_parser(
-        "build",
-        parents=[_build_options()],
-        help="build a dataset; goes on where an interrupted build stopped",
-        epilog="example: kinetics-clips build folder --manual-dir ~/my_videos",
-    )
-    build.add_argument(
-        "--allow-missing",
-        action="store_true",
-        help="build even if under half of the annotated videos are there",
-    )
-    build.add_argument(
-        "--overwrite",
-        action="store_true",
-        help="build a dataset of that name anew; it takes the old one's place at the "
-        "end",
-    )
-    build.add_argument(
-        "--num-shards",
-        type=int,
-        metavar="N",
-        help="files of each split (default: TFDS's choice, of about 1 GiB)",
-    )
-    build.set_defaults(run=_build)
-
-    index = commands.add_parser(
-        "index",
-        help="index the frames of a prepared dataset, and verify it; builds do both",
-        epilog="example: kinetics-clips index kinetics_clips/k400",
-    )
-    index.add_argument(
-        "dataset",
-        metavar="DATASET",
-        help="a TFDS name or the directory of a prepared dataset, with a sequence of "
-        "images",
-    )
-    _add_data_dir(index, "where a name is looked for")
-    _add_workers(index)
-    index.set_defaults(run=_index)
-    return parser
-
-
-def _build_options() -> argparse.ArgumentParser:
-    """Returns what all commands take that build, or look at what would be built."""
-    options = argparse.ArgumentParser(add_help=False)
-    options.add_argument(
-        "config",
-        choices=dataset_builder.RELEASES,
-        metavar="CONFIG",
-        help=" or ".join(dataset_builder.RELEASES),
-    )
-    options.add_argument(
-        "--manual-dir",
-        type=_local,
-        required=True,
-        metavar="DIR",
-        help="where the videos are",
-    )
-    options.add_argument(
-        "--name", default="", help="of the config (default: made from the other values)"
-    )
-    _add_data_dir(options, "where the dataset goes")
-    options.add_argument(
-        "--short-side",
-        type=_whole_or_none,
-        default=256,
-        metavar="N",
-        help="pixels that a frame's shorter side is scaled down to, or 'none' "
-        "(default: 256)",
-    )
-    options.add_argument(
-        "--jpeg-quality",
-        type=int,
-        default=85,
-        metavar="N",
-        help="1 to 100 (default: 85)",
-    )
-    options.add_argument(
-        "--fps",
-        type=float,
-        metavar="N",
-        help="frames a second to store (default: every frame as it is)",
-    )
-    options.add_argument(
-        "--max-videos", type=int, metavar="N", help="of each split (default: all)"
-    )
-    _add_workers(options)
-    resume = options.add_mutually_exclusive_group()
-    resume.add_argument(
-        "--resume-dir",
-        type=_local,
-        metavar="DIR",
-        help="where the frames of finished videos are kept until the build is complete "
-        "(default: DATA_DIR/downloads/kinetics_clips/NAME)",
-    )
-    resume.add_argument(
-        "--no-resume",
-        action="store_true",
-        help="keep none: half the disk, but an interrupted build starts over",
-    )
-    return options
-
-
-def _add_data_dir(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument(
-        "--data-dir",
-        type=_local,
-        default=Path(tfds.core.constants.DATA_DIR).expanduser(),
-        metavar="DIR",
-        help=f"{what} (default: $TFDS_DATA_DIR or ~/tensorflow_datasets)",
+def _in_words(error: Exception) -> str:
+    # TensorFlow's errors, of a full disk say, share no base class with Python's.
+    of_tensorflow = type(error).__module__.startswith("tensorflow.")
+    if of_tensorflow or isinstance(error, _ERRORS):
+        return str(error)
+    return (
+        f"{type(error).__name__}: {error}. This is a bug: please report it with what "
+        "the same command prints with --debug."
     )
 
 
-def _add_workers(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--workers", type=int, metavar="N", help="processes (default: one a core)"
-    )
-
-
-def _local(text: str) -> Path:
-    if "://" in text:
-        raise argparse.ArgumentTypeError(f"must be a local directory, got {text}")
-    return Path(text).absolute()
-
-
-def _whole_or_none(text: str) -> int | None:
+@contextlib.contextmanager
+def _quiet_standard_error() -> Iterator[None]:
+    """Keeps C++ from writing there, too."""
+    sys.stderr.flush()
+    saved = os.dup(2)
     try:
-        return None if text.lower() == "none" else int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"must be a whole number or 'none', got {text!r}"
-        ) from None
+        with open(os.devnull, "wb") as sink:
+            os.dup2(sink.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+def _import_tensorflow() -> None:
+    """Imports it before others do: it greets with lines that no setting turns off."""
+    with _quiet_standard_error():
+        import tensorflow  # noqa: F401
 
 
 def _demo(args: argparse.Namespace) -> int:
-    from kinetics_clips import demo  # brings TensorFlow
+    _import_tensorflow()
+    from kinetics_clips import demo
 
     demo.run(args.data_dir)
     return 0
@@ -253,7 +113,7 @@ def _check(args: argparse.Namespace) -> int:
     sample = check.draw(selected, sys.maxsize if args.decode else args.sample)
     decoded: dict[Video, report.Row] = {}
     if sample:
-        results = _rows_kept(builder.encode(sample), decoded)
+        results = _with_bar(_rows_kept(builder.encode(sample), decoded), sample)
         _print_costs(builder, results, selected, args.data_dir, resume_dir)
     if args.decode:
         print(f"All decoded:\n{report.summary(decoded.values())}")
@@ -268,6 +128,8 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _build(args: argparse.Namespace) -> int:
+    from kinetics_clips import report_page
+
     builder, resume_dir = _builder(args, keep=not args.no_resume)
     name = f"{builder.name}/{builder.builder_config.name}"
     exists = builder.is_prepared()
@@ -291,7 +153,10 @@ def _build(args: argparse.Namespace) -> int:
         return 1
     else:
         _build_anew(args, builder, resume_dir)
-    print(f"What became of every video: {builder.data_path / report.FILENAME}")
+    directory = Path(builder.data_path)
+    print(f"What became of every video: {directory / report.FILENAME}")
+    print(f"Is it fit to train on?      {directory / report_page.FILENAME}")
+    print(f"To look at it:              {_preview_command(name, args.data_dir)}")
     print(f"Built {name} at {builder.data_dir}")
     return 0
 
@@ -308,22 +173,24 @@ def _build_anew(
     selected = {split.name: builder.select(split) for split in found.splits}
     sample = check.draw(selected, _BUILD_SAMPLE)
     if sample:
-        results = builder.encode(sample)
+        results = _with_bar(builder.encode(sample), sample)
         check.require_room(
             _print_costs(builder, results, selected, args.data_dir, resume_dir)
         )
+    _import_tensorflow()
     mode = tfds.download.GenerateMode
-    builder.download_and_prepare(
-        download_config=tfds.download.DownloadConfig(
-            manual_dir=args.manual_dir,
-            num_shards=args.num_shards,
-            download_mode=(
-                mode.REUSE_CACHE_IF_EXISTS
-                if args.overwrite
-                else mode.REUSE_DATASET_IF_EXISTS
-            ),
+    with progress.without_prints():
+        builder.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(
+                manual_dir=args.manual_dir,
+                num_shards=args.num_shards,
+                download_mode=(
+                    mode.REUSE_CACHE_IF_EXISTS
+                    if args.overwrite
+                    else mode.REUSE_DATASET_IF_EXISTS
+                ),
+            )
         )
-    )
 
 
 def _index(args: argparse.Namespace) -> int:
@@ -334,6 +201,43 @@ def _index(args: argparse.Namespace) -> int:
             f"their frames: {index.path}"
         )
     return 0
+
+
+def _preview(args: argparse.Namespace) -> int:
+    from kinetics_clips import preview
+
+    preview.require_suffix(args.out)
+    builder = datasets.find(args.dataset, args.data_dir)
+    if not any(Path(builder.data_path).glob(f"*{frame_index.SUFFIX}")):
+        _import_tensorflow()  # which streams the records
+    fields = [field.name for field in dataclasses.fields(kinetics_clips.ClipSpec)]
+    shown = preview.show_clips(
+        builder,
+        args.split,
+        kinetics_clips.ClipSpec(**{name: getattr(args, name) for name in fields}),
+        num=args.num,
+        class_name=args.class_name,
+        seed=args.seed,
+        epoch=args.epoch,
+        num_frames=args.frames,
+    )
+    shown.save(args.out)
+    print(f"{len(shown.clips)} clips of {builder.info.full_name}: {args.out}")
+    return 0
+
+
+def _report(args: argparse.Namespace) -> int:
+    from kinetics_clips import report_page
+
+    print(report_page.rewrite(datasets.find(args.dataset, args.data_dir)))
+    return 0
+
+
+def _preview_command(name: str, data_dir: Path) -> str:
+    words = ["kinetics-clips", "preview", name]
+    if data_dir != cli_parser.DATA_DIR:
+        words += ["--data-dir", str(data_dir)]
+    return shlex.join(words)
 
 
 def _builder(
@@ -374,11 +278,23 @@ def _print_costs(
     resume_dir: Path | None,
 ) -> list[check.Disk]:
     """Prints what a build costs, by results of a sample; returns the disk's part."""
-    bar = tqdm(results, desc="sample", unit=" videos", leave=False)
-    cost = check.estimate(bar, selected, builder.num_workers)
+    cost = check.estimate(results, selected, builder.num_workers)
     needs = check.disks(cost, data_dir, resume_dir, builder.num_bytes_kept())
     print(check.costs(cost, needs, builder.num_workers))
     return needs
+
+
+def _with_bar(
+    results: Iterable[tuple[Video, object]], sample: Sequence[Video]
+) -> Iterator[tuple[Video, object]]:
+    """Passes results on, and shows how far they are."""
+    num_failed = 0
+    with progress.bar(total=len(sample), desc="sample", unit=" videos") as bar:
+        for video, result in results:
+            num_failed += isinstance(result, Exception)
+            bar.update()
+            bar.set_postfix(failed=num_failed, refresh=False)
+            yield video, result
 
 
 def _rows_kept(
@@ -392,3 +308,13 @@ def _rows_kept(
         else:
             rows[video] = report.stored(video, result)
         yield video, result
+
+
+_COMMANDS = {
+    "demo": _demo,
+    "check": _check,
+    "build": _build,
+    "index": _index,
+    "preview": _preview,
+    "report": _report,
+}

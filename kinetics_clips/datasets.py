@@ -110,7 +110,7 @@ def label_number(info: tfds.core.DatasetInfo, class_name: str) -> int:
     Raises:
       ValueError: If the dataset has no such class; names those that are spelled alike.
     """
-    feature = info.features.get("label")
+    feature = info.features["label"] if "label" in info.features else None
     names = list(getattr(feature, "names", None) or [])
     if class_name in names:
         return names.index(class_name)

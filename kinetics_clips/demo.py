@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from kinetics_clips import clips, datasets, preview, synthetic
+from kinetics_clips import clips, datasets, preview, progress, report_page, synthetic
 from kinetics_clips.kinetics_clips_dataset_builder import Builder
 from kinetics_clips.windows import ClipSpec
 
@@ -36,9 +36,10 @@ def run(data_dir: Path) -> None:
     builder = Builder(config="folder", data_dir=data_dir)
     if not builder.is_prepared():
         _write_videos(videos_dir)
-        builder.download_and_prepare(
-            download_config=tfds.download.DownloadConfig(manual_dir=videos_dir)
-        )
+        with progress.without_prints():
+            builder.download_and_prepare(
+                download_config=tfds.download.DownloadConfig(manual_dir=videos_dir)
+            )
     elif builder.info.metadata.get("manual_dir") != str(videos_dir):
         raise ValueError(
             f"`--data-dir` must not hold another {NAME}, got {builder.data_dir}, built "
@@ -58,16 +59,11 @@ def run(data_dir: Path) -> None:
     labels = [datasets.label_name(builder.info, label) for label in batch["label"]]
     print(f"  labels        {', '.join(labels)}")
 
-    titles = [
-        f"{label} | {video_id.decode()} | frames {indices[0]} to {indices[-1]}"
-        for label, video_id, indices in zip(
-            labels, batch["video_id"], batch["frame_indices"], strict=True
-        )
-    ]
-    picture = data_dir / "clips.png"
-    preview.write_png(str(picture), preview.contact_sheet(batch["video"], titles))
     print(f"{_clips_per_second(batches):.0f} clips/s on this machine")
-    print(f"All frames of these clips, one after the other: {picture}")
+    picture = data_dir / "clips.png"
+    preview.show_clips(builder, "train", spec, num=_BATCH_SIZE).save(picture)
+    print(f"What a model sees of {_BATCH_SIZE} clips: {picture}")
+    print(f"What was built:              {builder.data_path / report_page.FILENAME}")
 
 
 def _write_videos(directory: Path) -> None:

@@ -21,7 +21,7 @@ import loky
 import numpy as np
 import tensorflow_datasets as tfds
 
-from kinetics_clips import datasets, tfrecords
+from kinetics_clips import datasets, progress, tfrecords
 
 SUFFIX = ".frame_index"
 
@@ -318,7 +318,7 @@ def build(
                 _in_processes(_index_shard, shards, num_workers, frames, kinds)
             )
             bar = stack.enter_context(
-                tfds.core.utils.tqdm(
+                progress.bar(
                     results, total=len(shards), desc=f"index {name}", unit=" shards"
                 )
             )

@@ -3,8 +3,10 @@
 import contextlib
 import dataclasses
 import datetime
+import importlib.metadata
 import logging
 import os
+import platform
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +19,7 @@ from kinetics_clips import (
     annotations,
     build_dirs,
     frame_index,
+    progress,
     report,
     resume,
     serializing,
@@ -203,6 +206,7 @@ https://github.com/cvdfoundation/kinetics-dataset
         self._resume_dir = resume_dir and Path(resume_dir).absolute()
         self._store: resume.Store | None = None
         self._scanned: tuple[Path, Found] | None = None
+        self._rows: list[report.Row] = []
         super().__init__(config=_built_in(config), **kwargs)
 
     @property
@@ -316,7 +320,7 @@ https://github.com/cvdfoundation/kinetics-dataset
             with tfds.core.utils.temporary_assignment(
                 self, "_data_dir", str(build_dirs.beside(final))
             ):
-                super().download_and_prepare(download_config=download_config, **kwargs)
+                self._build(download_config, **kwargs)
             build_dirs.swap(final)
             self.info.update_data_dir(self.data_dir)
         else:
@@ -325,10 +329,27 @@ https://github.com/cvdfoundation/kinetics-dataset
                 self._require_no_other_version()
             if final.is_dir() and not any(final.iterdir()):
                 final.rmdir()  # TFDS would take it for a dataset
-            super().download_and_prepare(download_config=download_config, **kwargs)
+            self._build(download_config, **kwargs)
         if self._store:  # not before all is in its place
             self._store.remove()
             self._store = None
+
+    def _build(self, download_config, **kwargs) -> None:
+        """Runs TFDS's own `download_and_prepare`; then shows what was built, if so."""
+        from kinetics_clips import report_page
+
+        self._rows = []
+        super().download_and_prepare(download_config=download_config, **kwargs)
+        if not self._rows:  # it was there
+            return
+        try:
+            report_page.write(self, self._rows)
+        except Exception:  # days of building do not end for want of a page
+            _log.exception(
+                "%s was not written; the dataset is complete without. Try "
+                "`kinetics-clips report`.",
+                report_page.FILENAME,
+            )
 
     def require_same_values(self) -> None:
         """Requires that a dataset of that name, if one exists, has the config's values.
@@ -403,7 +424,6 @@ https://github.com/cvdfoundation/kinetics-dataset
 
     def _download_and_prepare(self, dl_manager, download_config) -> None:
         """Runs TFDS's own method; adds the frame index and the report."""
-        self._rows: list[report.Row] = []
         self._num_shards = download_config.num_shards
         self._on_beam = bool(
             download_config.beam_runner or download_config.beam_options
@@ -430,8 +450,17 @@ https://github.com/cvdfoundation/kinetics-dataset
         self.info.metadata["config"] = self.builder_config.values
         self.info.metadata["manual_dir"] = str(_root(dl_manager))
         self.info.metadata["built"] = _now()
+        self.info.metadata["versions"] = self._versions()
         if self._store:
             self._store.finish(self.info.metadata["built"])
+
+    def _versions(self) -> dict[str, str]:
+        from kinetics_clips import frames
+
+        versions = {"python": platform.python_version(), **frames.LIBRARIES}
+        for package in ("kinetics_clips", "tensorflow", "tensorflow_datasets"):
+            versions[package] = importlib.metadata.version(package)
+        return dict(sorted(versions.items()))
 
     def _split_generators(self, dl_manager):
         root = _root(dl_manager)
@@ -515,9 +544,12 @@ https://github.com/cvdfoundation/kinetics-dataset
         num_failed = 0
         with (
             contextlib.closing(self.encode(to_encode)) as results,
-            tfds.core.utils.tqdm(
-                total=len(to_encode), desc=split, unit=" videos", mininterval=1.0
-            ) as progress,
+            progress.bar(
+                total=len(to_encode),
+                desc=f"encode {split}",
+                unit=" videos",
+                mininterval=1.0,
+            ) as bar,
         ):
             for video, result in results:
                 if isinstance(result, Exception):
@@ -526,8 +558,8 @@ https://github.com/cvdfoundation/kinetics-dataset
                 else:
                     self._rows.append(report.stored(video, result))
                     yield video.annotation.video_id, _example(video, result)
-                progress.update()
-                progress.set_postfix(failed=num_failed, refresh=False)
+                bar.update()
+                bar.set_postfix(failed=num_failed, refresh=False)
         num_stored = len(to_encode) - num_failed
         if not num_stored:
             raise self._nothing_stored()

@@ -15,7 +15,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from kinetics_clips import datasets, windows
 from kinetics_clips.clip_source import ClipSource
-from kinetics_clips.decoding import EncodedFrames
 from kinetics_clips.frame_index import NoFrameIndexError
 from kinetics_clips.windows import ClipSpec, Origin
 
@@ -134,8 +133,8 @@ def show_clips(
 ) -> Preview:
     """Shows clips as a model will see them: same reader, same spec, same seed.
 
-        kinetics_clips.show_clips("kinetics_clips/k400", spec=spec)            # notebook
-        kinetics_clips.show_clips("kinetics_clips/k400", spec=spec).save("clips.png")
+        shown = kinetics_clips.show_clips("kinetics_clips/k400", "train", spec)
+        shown.save("clips.png")  # or .webm; in a notebook `shown` displays itself
 
     With a frame index these are the first clips of
     `load_clips(..., seed=seed, epoch=epoch)`.
@@ -164,14 +163,14 @@ def show_clips(
     label = class_name and datasets.label_number(builder.info, class_name)
     key = windows.epoch_key(seed, epoch)
     try:
-        sources = [
-            spec and ClipSource(builder, split, spec, seed)
-            for spec in (spec, _whole(spec))
-        ]
+        source, whole = (
+            one and ClipSource(builder, split, one, seed)
+            for one in (spec, _whole(spec))
+        )
     except NoFrameIndexError:
         found = _from_records(builder, split, spec, key, label, num)
     else:
-        found = _from_index(*sources, epoch, key, label, num)
+        found = _from_index(source, whole, epoch, key, label, num)
     shown = []
     for clip, origin, whole in found:
         name = datasets.label_name(builder.info, clip["label"])
@@ -230,24 +229,22 @@ def _from_records(
     label: int | None,
     num: int,
 ) -> Iterator[tuple[dict, Origin, np.ndarray | None]]:
-    import tensorflow as tf
+    from kinetics_clips import streaming  # brings TensorFlow
 
-    from kinetics_clips import streaming
-
-    examples = builder.as_dataset(
-        split=split,
-        shuffle_files=True,
-        decoders={"video": EncodedFrames()},
-        read_config=streaming.read_config(shuffle_seed=key),
-    )
+    examples = streaming.read_examples(builder, split, shuffle_files=True, seed=key)
     if label is not None:
         examples = examples.filter(lambda example: example["label"] == label)
     whole = _whole(spec)
-    for example in examples.take(num):
-        seed = tf.constant([key, key])
+
+    def sample(example: dict) -> tuple:
+        seed = [key, key]
         clip, origin = streaming.sample_with_origin(example, spec, seed)
-        frames = whole and streaming.sample_clip(example, whole, seed)["video"]
-        yield tf.nest.map_structure(lambda value: value.numpy(), (clip, origin, frames))
+        if whole is None:
+            return clip, origin
+        return clip, origin, streaming.sample_clip(example, whole, seed)["video"]
+
+    for clip, origin, *frames in examples.take(num).map(sample).as_numpy_iterator():
+        yield clip, origin, frames[0] if frames else None
 
 
 def _views(
@@ -351,7 +348,7 @@ def _whole_tile(clip: Shown) -> Image.Image:
     inside = (*box[:2], box[2] + 1, box[3] + 1)
     faded.paste(tile.crop(inside), inside)
     ImageDraw.Draw(faded).rectangle(box, outline=_MARK, width=2)
-    return _tile(faded, "box")
+    return _tile(faded, f"{clip.frame_indices[len(clip.video) // 2]} · crop box")
 
 
 def _scaled(frame: np.ndarray, height: int) -> Image.Image:
@@ -421,9 +418,7 @@ def _motion_block(clip: Shown) -> list[Image.Image]:
     """Draws every frame of a clip, with its label above."""
     frames = [_scaled(frame, _MOTION_HEIGHT) for frame in clip.video]
     title = " · ".join(filter(None, (clip.label, clip.place)))
-    text = _text_image(title, _TEXT_SIZE, _BLACK).crop(
-        (0, 0, frames[0].width, round(_TEXT_SIZE * 1.5))
-    )
+    text = _text_image(title, _TEXT_SIZE, _BLACK)
     blocks = []
     for frame in frames:
         block = Image.new("RGB", (frame.width, frame.height + text.height), _WHITE)

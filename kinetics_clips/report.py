@@ -19,6 +19,16 @@ STORED, FOUND, FAILED, UNMATCHED = "stored", "found", "failed", "unmatched"
 TRUNCATED = "truncated"
 
 
+# Of the columns that are no text.
+_KINDS = {
+    "num_frames": int,
+    "height": int,
+    "width": int,
+    "fps": float,
+    "bytes": int,
+}
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Row:
     """One annotated video, or one video file that no annotation names.
@@ -96,6 +106,20 @@ def write(path: str | os.PathLike, rows: Iterable[Row]) -> None:
         writer = csv.writer(file)
         writer.writerow(names)
         writer.writerows([getattr(row, name) for name in names] for row in rows)
+
+
+def read(path: str | os.PathLike) -> list[Row]:
+    """Reads rows that `write` has written; their order stays."""
+    with open(path, encoding="utf-8", newline="") as file:
+        return [
+            Row(
+                **{
+                    name: _KINDS[name](value) if name in _KINDS and value else value
+                    for name, value in row.items()
+                }
+            )
+            for row in csv.DictReader(file)
+        ]
 
 
 def totals(rows: Iterable[Row]) -> dict[str, dict]:

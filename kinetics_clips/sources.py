@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeVar
 
+from kinetics_clips import progress
+
 _log = logging.getLogger(__name__)
 _Key = TypeVar("_Key")
 
@@ -132,8 +134,13 @@ def list_files(root: Path) -> Listing:
     Raises:
       OSError: If a folder cannot be read.
     """
+    with progress.bar(desc="scan", unit=" files", leave=False) as bar:
+        return _list_files(root, bar)
+
+
+def _list_files(root: Path, bar) -> Listing:
     inside = [root.resolve()]
-    walk = _Walk()
+    walk = _Walk(bar)
     walk.into(root)
     for path in walk.links[:]:
         target = Path(path).resolve()
@@ -161,6 +168,8 @@ def list_files(root: Path) -> Listing:
             tables.append(file.path)
         elif suffix == ".csv":
             _log.warning("%s: passed over: %s", file.path, problem[1])
+    if archives:  # reading them takes far longer than finding them
+        bar.total = len(walk.entries)
     # Decompression releases the interpreter's lock.
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for archive, members, others in pool.map(_list_archive, archives):
@@ -168,6 +177,8 @@ def list_files(root: Path) -> Listing:
             passed_over += others
             if archive.problem:
                 damaged.append(archive)
+            bar.update()
+            bar.set_postfix(damaged=len(damaged), refresh=False)
     if passed_over:
         counts = ", ".join(f"{count} {what}" for what, count in passed_over.items())
         _log.info("%s: not named like videos, passed over: %s", root, counts)
@@ -332,9 +343,13 @@ class _Walk:
       folders: Paths of those that it went into.
       links: Paths of links to folders, which it does not follow.
       passed_over: Counts of the rest.
+
+    Args:
+      bar: Counts the entries, but for archives, which are still to be read.
     """
 
-    def __init__(self):
+    def __init__(self, bar):
+        self._bar = bar
         self.entries: list[os.DirEntry] = []
         self.folders: list[str] = []
         self.links: list[str] = []
@@ -353,6 +368,7 @@ class _Walk:
                     self.links.append(entry.path)
                 else:
                     self.entries.append(entry)
+                    self._bar.update(not is_archive(entry.name))
 
 
 def _overlap(one: Path, other: Path) -> bool:

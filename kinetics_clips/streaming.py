@@ -99,6 +99,21 @@ def sample_with_origin(
     return _decode(encoded, spec), origin
 
 
+def read_examples(
+    builder: tfds.core.DatasetBuilder, split: str, shuffle_files: bool, seed
+) -> tf.data.Dataset:
+    """Reads stored examples of a split, their frames encoded."""
+    with warnings.catch_warnings():
+        # TFDS passes `deterministic`, which an interleave without threads ignores.
+        warnings.filterwarnings("ignore", "The `deterministic` argument has no effect")
+        return builder.as_dataset(
+            split=split,
+            shuffle_files=shuffle_files,
+            decoders={"video": EncodedFrames()},
+            read_config=read_config(shuffle_seed=seed),
+        )
+
+
 def read_epoch(
     builder: tfds.core.DatasetBuilder,
     split: str,
@@ -124,15 +139,7 @@ def read_epoch(
     Returns:
       Dicts as `sample_clip` returns them.
     """
-    with warnings.catch_warnings():
-        # TFDS passes `deterministic`, which an interleave without threads ignores.
-        warnings.filterwarnings("ignore", "The `deterministic` argument has no effect")
-        examples = builder.as_dataset(
-            split=split,
-            shuffle_files=bool(num_shuffled),
-            decoders={"video": EncodedFrames()},
-            read_config=read_config(shuffle_seed=key[0]),
-        )
+    examples = read_examples(builder, split, bool(num_shuffled), key[0])
     index, count = shard
     if count > 1:
         if num_shuffled:

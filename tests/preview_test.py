@@ -1,51 +1,251 @@
-import cv2
+import io
+import os
+import shutil
+
+import av
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
+from conftest import TRAIN, numbers, run_script
+from PIL import Image
 
-from kinetics_clips import preview
+import kinetics_clips
+from kinetics_clips import frame_index, preview
+from kinetics_clips.windows import Origin, View
 
-
-def clip(length, height, width, colour):
-    return np.full((length, height, width, 3), colour, np.uint8)
-
-
-def test_contact_sheet_draws_every_frame_in_order():
-    video = clip(5, 40, 60, 0)
-    video += (np.arange(5, dtype=np.uint8) * 40)[:, None, None, None]
-    sheet = preview.contact_sheet([video], ["a title"], num_columns=3, tile_height=20)
-    # Two rows of tiles of 20x30, two pixels apart, below a title of 24.
-    assert sheet.shape == (24 + 2 * 22, 3 * 32, 3)
-    tiles = [
-        sheet[24 + 22 * row + 10, 32 * column + 15, 0]
-        for row in (0, 1)
-        for column in range(3)
-    ]
-    assert tiles == [0, 40, 80, 120, 160, 255]
-    assert sheet[:24].min() < 100  # the title is written
+NAME = "kinetics_clips/folder"
+SPEC = kinetics_clips.ClipSpec(length=16)
 
 
-def test_contact_sheet_takes_clips_of_different_sizes():
-    sheet = preview.contact_sheet(
-        [clip(2, 40, 60, 10), clip(1, 60, 40, 200)], ["one", "two"], num_columns=2
+def shown_of(video, frame_indices=None, *, fps=30.0, whole=None, view=None, **texts):
+    """Returns what is drawn of a clip of whole frames."""
+    length, height, width = video.shape[:3]
+    if frame_indices is None:
+        frame_indices = np.arange(length, dtype=np.int32)
+    view = view or View(
+        (height, width), [(0, 0, height, width)], (height, width), False
     )
-    assert sheet.shape == (2 * (24 + 82), 2 * 122, 3)
+    texts = {"label": "a class", "video_id": "an id", "place": ""} | texts
+    return preview.Shown(
+        video=video,
+        frame_indices=frame_indices,
+        origin=Origin((height, width), fps, view),
+        whole=whole,
+        **texts,
+    )
 
 
-def test_contact_sheet_needs_a_title_a_clip():
-    with pytest.raises(ValueError, match=r"zip\(\) argument 2 is shorter"):
-        preview.contact_sheet([clip(1, 8, 8, 0)], [])
+def black(length=4, height=48, width=64):
+    return np.zeros((length, height, width, 3), np.uint8)
 
 
-def test_write_png_keeps_colours(tmp_path):
-    picture = np.zeros((4, 4, 3), np.uint8)
-    picture[:] = (250, 20, 30)
-    path = str(tmp_path / "picture.png")
-    preview.write_png(path, picture)
-    np.testing.assert_array_equal(cv2.imread(path)[:, :, ::-1], picture)
+@pytest.mark.parametrize(
+    "spec",
+    [
+        kinetics_clips.ClipSpec(length=16),
+        kinetics_clips.ClipSpec(length=8, stride=2, crop=64, flip=True),
+        kinetics_clips.ClipSpec(length=4, area=(0.3, 0.9), size=48, flip=True),
+        kinetics_clips.ClipSpec(length=4, windows=2, crop=64, crops="three"),
+        kinetics_clips.ClipSpec(length=4, fps=15, crop=112),
+    ],
+)
+def test_shows_what_load_clips_gives(data_dir, spec):
+    shown = preview.show_clips(
+        NAME, "train", spec, num=3, seed=5, epoch=2, data_dir=data_dir
+    )
+    expected = kinetics_clips.load_clips(
+        NAME, "train", spec, seed=5, epoch=2, data_dir=data_dir
+    )
+    views = iter(shown.clips)
+    for clip in expected.take(3).as_numpy_iterator():
+        shape = spec.num_views, spec.length
+        videos = clip["video"].reshape(*shape, *clip["video"].shape[-3:])
+        for video, indices in zip(
+            videos, clip["frame_indices"].reshape(shape), strict=True
+        ):
+            view = next(views)
+            np.testing.assert_array_equal(view.video, video)
+            np.testing.assert_array_equal(view.frame_indices, indices)
+            assert view.video_id == clip["video_id"].decode()
+            assert view.label == view.video_id.split("/")[0]
+    assert not list(views)
 
 
-def test_write_png_says_when_it_cannot(tmp_path):
-    with pytest.raises(OSError, match=r"cannot write .*nowhere"):
-        preview.write_png(
-            str(tmp_path / "nowhere" / "x.png"), np.zeros((4, 4, 3), np.uint8)
+@pytest.mark.parametrize("directory", ["data_dir", "streamed_dir"])
+def test_the_box_is_where_the_clip_comes_from(request, directory):
+    spec = kinetics_clips.ClipSpec(length=4, crop=64, crops="three", flip=True)
+    shown = preview.show_clips(
+        NAME, "train", spec, num=4, data_dir=request.getfixturevalue(directory)
+    )
+    assert len(shown.clips) == 12
+    mirrored = set()
+    for clip in shown.clips:
+        ((top, left, height, width),) = clip.origin.view.boxes
+        cut = clip.whole[top : top + height, left : left + width]
+        if clip.origin.view.flip:
+            cut = cut[:, ::-1]
+        mirrored.add(bool(clip.origin.view.flip))
+        # A crop that is fused with decoding differs at its edge, by the colour there.
+        np.testing.assert_allclose(
+            clip.video[2, :, 1:-1].astype(int), cut[:, 1:-1].astype(int), atol=1
         )
+        assert numbers([clip.whole]) == [clip.frame_indices[2]]
+        assert tuple(clip.origin.frame_size) == (96, 128)
+    assert mirrored == {True, False}
+
+
+def test_streamed_records_are_shown_too(streamed_dir):
+    shown = preview.show_clips(NAME, "train", SPEC, num=9, data_dir=streamed_dir)
+    assert {clip.video_id for clip in shown.clips} == set(TRAIN)
+    for clip in shown.clips:
+        assert clip.whole is None
+        assert numbers(clip.video) == clip.frame_indices.tolist()
+        assert clip.origin.fps == pytest.approx(30)
+    again = preview.show_clips(NAME, "train", SPEC, num=9, data_dir=streamed_dir)
+    assert {c.video_id: c.frame_indices.tolist() for c in again.clips} == {
+        c.video_id: c.frame_indices.tolist() for c in shown.clips
+    }
+
+
+@pytest.mark.parametrize("directory", ["data_dir", "streamed_dir"])
+def test_of_one_class(request, directory):
+    options = {"data_dir": request.getfixturevalue(directory), "class_name": "blue"}
+    shown = preview.show_clips(NAME, "train", SPEC, **options)
+    assert {clip.video_id for clip in shown.clips} == {"blue/long", "blue/short"}
+    with pytest.raises(
+        ValueError, match="hold a video of the class 'blue', got none in 'validation'"
+    ):
+        preview.show_clips(NAME, "validation", SPEC, **options)
+    options["class_name"] = "Blu"
+    with pytest.raises(
+        ValueError, match=r"one of the 2 classes of .*, got 'Blu'. There is 'blue'"
+    ):
+        preview.show_clips(NAME, "train", SPEC, **options)
+
+
+@pytest.mark.parametrize("option", ["num", "num_frames"])
+def test_a_number_under_one_is_an_error(data_dir, option):
+    with pytest.raises(ValueError, match=f"`{option}` must be at least 1, got 0"):
+        preview.show_clips(NAME, "train", SPEC, data_dir=data_dir, **{option: 0})
+
+
+def test_a_sheet_shows_evenly_spaced_frames():
+    video = black(9)
+    video += (np.arange(9, dtype=np.uint8) * 30)[:, None, None, None]
+    sheet = preview.Preview("title", [shown_of(video)], num_frames=3).sheet()
+    # The row of tiles: as high as drawn, 149 wide for 64x48, six pixels apart.
+    columns = [20 + 75 + 155 * number for number in range(3)]
+    row = sheet.shape[0] - 20 - 40
+    assert [sheet[row, column, 0] for column in columns] == [0, 120, 240]
+
+
+def test_a_sheet_draws_the_box():
+    video = black(4, 24, 24) + np.uint8(200)
+    view = View((48, 64), [(10, 30, 24, 24)], (24, 24), False)
+    shown = shown_of(video, whole=black(1)[0], view=view)
+    sheet = preview.Preview("title", [shown], num_frames=1).sheet().astype(int)
+    orange = np.abs(sheet - [0xE8, 0x59, 0x0C]).sum(axis=-1) < 8
+    rows, columns = np.nonzero(orange)
+    # Of 112 pixels for 48: the box's 24 are 56, from 70 on the left.
+    assert columns.min() == 20 + 70
+    assert columns.max() - columns.min() == 55
+    assert rows.max() - rows.min() == 55
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({}, "frames 0 to 3 · 0.00 to 0.10 s at 30 fps · whole frames of 64x48"),
+        ({"fps": 0.0}, "frames 0 to 3 · whole frames of 64x48"),
+        (
+            {"frame_indices": np.array([2, 3, 0, 1]), "fps": 0.0},
+            "frames 2 to 1 · starts over: the video is shorter than the clip · whole "
+            "frames of 64x48",
+        ),
+        (
+            {
+                "view": View((96, 128), [(3, 5, 80, 80)], (48, 64), True),
+                "whole": black(1)[0],
+                "fps": 0.0,
+                "place": "crop 1 of 3",
+            },
+            "crop 1 of 3 · frames 0 to 3 · 80x80 at (5, 3) of 64x48 · scaled up to "
+            "128x96 before · scaled to 64x48 · mirrored",
+        ),
+    ],
+)
+def test_what_is_written_of_a_clip(options, text):
+    assert preview._details(shown_of(black(), **options)) == text
+
+
+@pytest.mark.parametrize("text", ["", "日本語 ✂", "a\nb\x00", "x" * 500, "Ärger"])
+def test_any_text_is_drawn(text):
+    shown = shown_of(black(), label=text, video_id=text)
+    sheet = preview.Preview(text, [shown, shown_of(black(2, 30, 8))], 2).sheet()
+    assert sheet.shape[2] == 3
+
+
+def test_a_picture_and_a_video_are_written(data_dir, tmp_path):
+    spec = kinetics_clips.ClipSpec(length=6, stride=3, crop=64)
+    shown = preview.show_clips(NAME, "train", spec, num=3, data_dir=data_dir)
+    shown.save(tmp_path / "clips.PNG")
+    picture = np.asarray(Image.open(tmp_path / "clips.PNG"))
+    np.testing.assert_array_equal(picture, shown.sheet())
+    notebook = np.asarray(Image.open(io.BytesIO(shown._repr_png_())))
+    np.testing.assert_array_equal(notebook, picture)
+
+    shown.save(tmp_path / "clips.webm")
+    with av.open(str(tmp_path / "clips.webm")) as container:
+        (stream,) = container.streams
+        assert stream.codec_context.name == "vp9"
+        assert stream.average_rate == 10  # every third of 30 a second
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode()]
+    assert len(frames) == 6
+    # The middle of the first clip, below its title; VP9 is close, not equal.
+    expected = np.stack([frame[16:48, 16:48].mean() for frame in shown.clips[0].video])
+    got = np.stack([frame[20 + 56 : 20 + 168, 56:168].mean() for frame in frames])
+    np.testing.assert_allclose(got, expected, atol=6)
+
+
+def test_other_files_are_refused(tmp_path):
+    shown = preview.Preview("title", [shown_of(black())], 2)
+    with pytest.raises(ValueError, match=r"must end with \.png .* got .*clips\.gif"):
+        shown.save(tmp_path / "clips.gif")
+    for name in ("clips.png", "clips.webm"):
+        with pytest.raises(FileNotFoundError, match="nowhere"):
+            shown.save(tmp_path / "nowhere" / name)
+
+
+def test_shows_without_tensorflow(data_dir):
+    done = run_script(
+        "import sys, kinetics_clips\n"
+        "shown = kinetics_clips.show_clips(sys.argv[1])\n"
+        "print(len(shown.clips), 'tensorflow' in sys.modules)",
+        data_dir / NAME / "1.0.0",
+    )
+    assert done.stdout.split() == ["4", "False"], done.stderr
+
+
+def test_tfds_shows_videos_in_a_data_frame(data_dir):
+    ds, info = tfds.load(NAME, split="train", data_dir=data_dir, with_info=True)
+    html = tfds.as_dataframe(ds.take(2), info)._repr_html_()
+    assert html.count("<video") + html.count("<img") == 2
+    assert "red/" in html or "blue/" in html
+
+
+def test_a_damaged_video_is_named(data_dir, tmp_path):
+    shutil.copytree(data_dir, tmp_path, dirs_exist_ok=True)
+    (shard,) = (tmp_path / NAME / "1.0.0").glob("*-train.tfrecord-*")
+    times = shard.stat()
+    content = bytearray(shard.read_bytes())
+    index = frame_index.FrameIndex(shard.parent / "train.frame_index")
+    for video in range(len(index)):
+        first = int(index._first_frames[video])
+        for row in index._frames[first : first + index.num_frames(video)]:
+            content[int(index._records[video]) + int(row["offset"]) + 9] ^= 1
+    shard.write_bytes(content)
+    os.utime(shard, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(
+        kinetics_clips.UnreadableVideoError, match=r"Frame \d+ of video .* its checksum"
+    ):
+        preview.show_clips(NAME, "train", SPEC, data_dir=tmp_path)

@@ -1,0 +1,425 @@
+"""Shows a build's report as a page: whether it is fit to train on, what is in it."""
+
+import base64
+import io
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jinja2
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from kinetics_clips import annotations, datasets, preview, report
+from kinetics_clips.decoding import EncodedFrames
+from kinetics_clips.report import Row
+from kinetics_clips.windows import CENTER, ClipSpec
+
+FILENAME = "build_report.html"
+
+GOOD, LOOK, BAD = "good", "look", "bad"
+
+_VERDICTS = {
+    GOOD: "Fit to train on",
+    LOOK: "Fit to train on, but look at what is marked",
+    BAD: "Not fit to train on yet",
+}
+
+# Shares of what is annotated, or of what is stored, from which on a check says so.
+_FEW_STORED, _FAR_TOO_FEW_STORED = 0.95, 0.5
+_MANY = 0.01
+_MANY_SHORT = 0.05
+_SHORT = 64  # frames: those of a clip, by default
+_SMALL_CLASS = 0.25  # of the median class
+
+_TRAIN = "train"
+
+_MAX_NAMES = 5
+_MAX_CLASSES = 12
+_MAX_CATEGORIES = 8
+_NUM_BINS = 24
+_NUM_THUMBNAILS = 12
+_THUMBNAIL_HEIGHT = 128
+
+
+class Check(NamedTuple):
+    """Something that a dataset should be: how far it is, and in what words."""
+
+    level: str
+    text: str
+
+
+class Bar(NamedTuple):
+    """A bar of a plot; its length is a share of the longest one's."""
+
+    label: str
+    count: int
+    length: float
+
+
+class Plot(NamedTuple):
+    """A histogram: `bars` from `low` to `high`, or a category each."""
+
+    title: str
+    bars: list[Bar]
+    low: str = ""
+    middle: str = ""
+    high: str = ""
+
+
+def write(builder: tfds.core.DatasetBuilder, rows: Sequence[Row]) -> Path:
+    """Writes the page into the directory of a dataset.
+
+    Args:
+      builder: Of the dataset.
+      rows: Of its report.
+
+    Returns:
+      The file: HTML that needs nothing else, neither a network nor a script.
+
+    Raises:
+      OSError: If it cannot be written.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("kinetics_clips"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["size"] = lambda n: str(tfds.core.units.Size(int(n)))
+    environment.filters["number"] = lambda n: f"{n:,}"
+    page = environment.get_template("build_report.html").render(
+        _contents(builder, rows)
+    )
+    path = Path(builder.data_path) / FILENAME
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def rewrite(builder: tfds.core.DatasetBuilder) -> Path:
+    """Writes the page of a prepared dataset anew, from the report that it holds.
+
+    Raises:
+      ValueError: If it holds none.
+      OSError: If something cannot be read or written.
+    """
+    path = Path(builder.data_path) / report.FILENAME
+    if not path.is_file():
+        raise ValueError(
+            f"`dataset` must be one that this package has built, with its "
+            f"{report.FILENAME}, got {builder.data_path} without."
+        )
+    return write(builder, report.read(path))
+
+
+def _contents(builder: tfds.core.DatasetBuilder, rows: Sequence[Row]) -> dict:
+    stored = [row for row in rows if row.status == report.STORED]
+    checks = _checks(rows, builder.info)
+    levels = [check.level for check in checks]
+    level = next(level for level in (BAD, LOOK, GOOD) if level in levels)
+    return {
+        "name": builder.info.full_name,
+        "level": level,
+        "verdict": _VERDICTS[level],
+        "checks": checks,
+        "splits": _splits(rows, builder.info),
+        "failures": _named(rows, report.FAILED),
+        "unmatched": _named(rows, report.UNMATCHED),
+        "truncated": _named(rows, report.STORED),
+        "classes": _classes(rows, builder.info),
+        "plots": _plots(stored),
+        "thumbnails": _thumbnails(builder),
+        "settings": _settings(builder.info),
+        "csv": report.FILENAME,
+    }
+
+
+def _checks(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> list[Check]:
+    annotated = [row for row in rows if row.status != report.UNMATCHED]
+    stored = [row for row in annotated if row.status == report.STORED]
+    broken = [row for row in annotated if row.status == report.FAILED and row.filename]
+    share = len(stored) / max(len(annotated), 1)
+    level = BAD if share < _FAR_TOO_FEW_STORED else LOOK
+    text = f"{len(stored):,} of {len(annotated):,} annotated videos are stored"
+    checks = [
+        Check(GOOD if share >= _FEW_STORED else level, f"{text} ({_percent(share)})")
+    ]
+    if info.splits.get(_TRAIN):
+        checks += _class_checks(rows, info)
+
+    def at_most(
+        share: float, some: Sequence, whole: Sequence, none: str, text: str
+    ) -> None:
+        ratio = len(some) / max(len(whole), 1)
+        found = f"{len(some):,} of {len(whole):,} {text} ({_percent(ratio)})"
+        checks.append(Check(LOOK if ratio > share else GOOD, found if some else none))
+
+    at_most(
+        _MANY,
+        broken,
+        [row for row in annotated if row.filename],
+        "Every video file could be decoded",
+        "video files could not be decoded",
+    )
+    at_most(
+        _MANY,
+        [row for row in stored if row.reason == report.TRUNCATED],
+        stored,
+        "No stored video ends before its header says",
+        "stored videos end before their header says",
+    )
+    at_most(
+        _MANY_SHORT,
+        [row for row in stored if row.num_frames < _SHORT],
+        stored,
+        f"No stored video has less than {_SHORT} frames",
+        f"stored videos have less than {_SHORT} frames: clips of {_SHORT} start over",
+    )
+    unmatched = [row for row in rows if row.status == report.UNMATCHED]
+    at_most(
+        _MANY,
+        unmatched,
+        [row for row in rows if row.filename],
+        "Every video file is taken",
+        "video files are passed over",
+    )
+    return checks
+
+
+def _class_checks(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> list[Check]:
+    names = info.features["label"].names
+    sizes = _class_sizes(rows, _TRAIN, names)
+    empty = [name for name, size in sizes.items() if not size]
+    few = statistics.median(sizes.values()) * _SMALL_CLASS if sizes else 0
+    small = [name for name, size in sizes.items() if 0 < size < few]
+    checks = [
+        Check(
+            BAD if empty else GOOD,
+            f"{len(empty):,} of {len(names):,} classes have no video to train on"
+            f"{_first(empty)}"
+            if empty
+            else f"All {len(names):,} classes have videos to train on",
+        )
+    ]
+    if small:
+        checks.append(
+            Check(
+                LOOK,
+                f"{_count(len(small), 'class has', 'classes have')} less than a "
+                f"quarter of the videos of the median class{_first(small)}",
+            )
+        )
+    if unlabelled := sum(
+        row.split == _TRAIN and row.status == report.STORED and not row.label
+        for row in rows
+    ):
+        checks.append(Check(LOOK, f"{unlabelled:,} videos to train on have no label"))
+    return checks
+
+
+def _class_sizes(rows: Iterable[Row], split: str, names: Iterable[str]) -> dict:
+    """Returns how many videos each class has, the smallest first."""
+    sizes = Counter(
+        row.label for row in rows if row.split == split and row.status == report.STORED
+    )
+    return dict(sorted(((name, sizes[name]) for name in names), key=lambda x: x[1]))
+
+
+def _splits(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> list[dict]:
+    totals = report.totals(rows)
+    splits = []
+    for name in annotations.SPLITS:
+        if name not in totals:
+            continue
+        mine = [r for r in rows if r.split == name and r.status == report.STORED]
+        counts = totals[name]
+        annotated = counts[report.STORED] + counts[report.FAILED]
+        stored = info.splits.get(name)
+        splits.append(
+            {
+                "name": name,
+                "annotated": annotated,
+                "stored": counts[report.STORED],
+                "share": _percent(counts[report.STORED] / max(annotated, 1)),
+                "failed": counts[report.FAILED],
+                "unmatched": counts[report.UNMATCHED],
+                "frames": sum(row.num_frames for row in mine),
+                "hours": _hours(sum(map(_duration, mine))),
+                "bytes": stored.num_bytes if stored else 0,
+                "files": stored.num_shards if stored else 0,
+            }
+        )
+    return splits
+
+
+def _named(rows: Iterable[Row], status: str) -> list[dict]:
+    """Groups what has a reason by it, the largest group first, with the first names."""
+    groups: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row.status == status and (row.reason or status == report.UNMATCHED):
+            groups[row.reason or "no annotation"].append(row)
+    named = []
+    for reason, group in sorted(groups.items(), key=lambda item: -len(item[1])):
+        splits = Counter(row.split or "no split" for row in group)
+        named.append(
+            {
+                "reason": reason,
+                "count": len(group),
+                "splits": ", ".join(f"{n:,} {split}" for split, n in splits.items()),
+                "names": [row.filename or row.video_id for row in group[:_MAX_NAMES]],
+            }
+        )
+    return named
+
+
+def _classes(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> list[dict]:
+    names = info.features["label"].names
+    tables = []
+    for split in annotations.SPLITS:
+        if split not in info.splits:
+            continue
+        sizes = _class_sizes(rows, split, names)
+        if not any(sizes.values()):  # nothing is labelled
+            continue
+        tables.append(
+            {
+                "split": split,
+                "count": len(sizes),
+                "median": statistics.median(sizes.values()),
+                "smallest": list(sizes.items())[:_MAX_CLASSES],
+                "largest": list(sizes.items())[-1],
+                "plot": _histogram(
+                    "videos a class", list(sizes.values()), lambda n: f"{n:,.0f}"
+                ),
+            }
+        )
+    return tables
+
+
+def _plots(stored: Sequence[Row]) -> list[Plot]:
+    durations = [_duration(row) for row in stored if row.fps]
+    return [
+        _histogram("frames", [r.num_frames for r in stored], lambda n: f"{n:,.0f}"),
+        _histogram("duration", durations, lambda seconds: f"{seconds:.3g} s"),
+        _categories(
+            "frames a second",
+            (f"{row.fps:.4g}" if row.fps else "unknown" for row in stored),
+        ),
+        _categories(
+            "size, width x height", (f"{row.width} x {row.height}" for row in stored)
+        ),
+        _histogram(
+            "bytes a video",
+            [row.bytes for row in stored],
+            lambda n: str(tfds.core.units.Size(int(n))) if n >= 1 else "0",
+        ),
+    ]
+
+
+def _histogram(
+    title: str, values: Sequence[float], as_text: Callable[[float], str]
+) -> Plot:
+    if not values:
+        return Plot(title, [])
+    whole = all(isinstance(value, int) for value in values)
+    low, high = min(values), max(values)
+    num_bins = min(_NUM_BINS, high - low + 1) if whole else _NUM_BINS
+    if low == high:
+        num_bins = 1
+    counts, edges = np.histogram(values, bins=num_bins)
+    bars = [
+        Bar(
+            as_text(start) if low == high else f"{as_text(start)} to {as_text(end)}",
+            int(count),
+            count / counts.max(),
+        )
+        for count, start, end in zip(counts, edges, edges[1:], strict=False)
+    ]
+    if low == high:
+        bars = [bars[0]._replace(label=as_text(low))]
+    middle = statistics.median(values)
+    return Plot(title, bars, as_text(low), as_text(middle), as_text(high))
+
+
+def _categories(title: str, values: Iterable[str]) -> Plot:
+    counts = Counter(values).most_common()
+    shown = counts[:_MAX_CATEGORIES]
+    if others := sum(count for _, count in counts[_MAX_CATEGORIES:]):
+        shown.append((f"{len(counts) - _MAX_CATEGORIES} others", others))
+    longest = max((count for _, count in shown), default=1)
+    return Plot(title, [Bar(name, count, count / longest) for name, count in shown])
+
+
+def _thumbnails(builder: tfds.core.DatasetBuilder) -> list[dict]:
+    split = next(name for name in annotations.SPLITS if name in builder.info.splits)
+    thumbnails = []
+    for label, video_id, frame in _some_frames(builder, split):
+        frame.thumbnail((4 * _THUMBNAIL_HEIGHT, _THUMBNAIL_HEIGHT))
+        jpeg = io.BytesIO()
+        frame.save(jpeg, "JPEG", quality=80)
+        data = base64.b64encode(jpeg.getvalue()).decode()
+        source = f"data:image/jpeg;base64,{data}"
+        thumbnails.append({"source": source, "label": label, "video_id": video_id})
+    return thumbnails
+
+
+def _some_frames(
+    builder: tfds.core.DatasetBuilder, split: str
+) -> Iterator[tuple[str, str, Image.Image]]:
+    """Yields label, id and the middle frame of some videos."""
+    if builder.info.file_format is tfds.core.FileFormat.TFRECORD:
+        spec = ClipSpec(length=1, windows=CENTER)
+        for clip in preview.show_clips(builder, split, spec, _NUM_THUMBNAILS).clips:
+            yield clip.label, clip.video_id, Image.fromarray(clip.video[0])
+        return
+    if builder.info.file_format not in tfds.core.FileFormat.with_random_access():
+        return
+    examples = builder.as_data_source(split, decoders={"video": EncodedFrames()})
+    for number in range(min(len(examples), _NUM_THUMBNAILS)):
+        example = examples[number]
+        label = datasets.label_name(builder.info, example["label"]) or "no label"
+        jpeg = example["video"][len(example["video"]) // 2]
+        yield label, example["video_id"].decode(), Image.open(io.BytesIO(jpeg))
+
+
+def _settings(info: tfds.core.DatasetInfo) -> list[tuple[str, object]]:
+    metadata = info.metadata or {}
+    settings = [("dataset", info.full_name), ("built", metadata.get("built", ""))]
+    settings.append(("built from", metadata.get("manual_dir", "")))
+    for name, value in metadata.get("config", {}).items():
+        settings.append((name, "as it is" if value is None else value))
+    settings.append(("format", info.file_format.value))
+    settings += metadata.get("versions", {}).items()
+    return settings
+
+
+def _duration(row: Row) -> float:
+    return row.num_frames / row.fps if row.fps else 0.0
+
+
+def _hours(seconds: float) -> str:
+    hours = seconds / 3600
+    return f"{hours:,.0f}" if hours >= 100 else f"{hours:.2g}"
+
+
+def _percent(share: float) -> str:
+    """Returns a share that says 100 % of all alone, and 0 % of nothing."""
+    percent = f"{100 * share:.1f}"
+    if percent == "100.0" and share < 1:
+        percent = "over 99.9"
+    if percent == "0.0" and share > 0:
+        percent = "under 0.1"
+    return f"{percent.removesuffix('.0')} %"
+
+
+def _count(number: int, one: str, several: str) -> str:
+    return f"{number:,} {one if number == 1 else several}"
+
+
+def _first(names: Sequence[str]) -> str:
+    more = ", ..." if len(names) > _MAX_NAMES else ""
+    return f": {', '.join(names[:_MAX_NAMES])}{more}"
