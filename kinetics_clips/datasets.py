@@ -8,6 +8,8 @@ import tensorflow_datasets as tfds
 
 from kinetics_clips import build_dirs
 
+_INFO = "dataset_info.json"
+
 Dataset = str | os.PathLike | tfds.core.DatasetBuilder
 
 
@@ -31,7 +33,7 @@ def find(
     """
     if isinstance(dataset, tfds.core.DatasetBuilder):
         builder = dataset
-    elif (Path(dataset) / "dataset_info.json").is_file():
+    elif (Path(dataset) / _INFO).is_file():
         return tfds.builder_from_directory(os.fspath(dataset))
     else:
         name = os.fspath(dataset)
@@ -45,7 +47,8 @@ def find(
                     f"{error} (`register_namespaces` makes namespaces known.)"
                 ) from error
             raise _not_found(name, data_dir) from error
-    if not builder.is_prepared():
+    # Not TFDS's `is_prepared`, which wants a directory that is named as a version.
+    if not (builder.data_path / _INFO).exists():
         # <data_dir>/<dataset>/<config>/<version>
         raise _not_found(builder.info.full_name, builder.data_path.parents[2])
     return builder

@@ -163,14 +163,14 @@ def show_clips(
     label = class_name and datasets.label_number(builder.info, class_name)
     key = windows.epoch_key(seed, epoch)
     try:
-        source, whole = (
+        sources = [
             one and ClipSource(builder, split, one, seed)
             for one in (spec, _whole(spec))
-        )
+        ]
     except NoFrameIndexError:
         found = _from_records(builder, split, spec, key, label, num)
     else:
-        found = _from_index(source, whole, epoch, key, label, num)
+        found = _from_index(*sources, epoch, key, label, num)
     shown = []
     for clip, origin, whole in found:
         name = datasets.label_name(builder.info, clip["label"])

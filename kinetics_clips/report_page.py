@@ -325,22 +325,24 @@ def _histogram(
 ) -> Plot:
     if not values:
         return Plot(title, [])
-    whole = all(isinstance(value, int) for value in values)
     low, high = min(values), max(values)
-    num_bins = min(_NUM_BINS, high - low + 1) if whole else _NUM_BINS
-    if low == high:
-        num_bins = 1
-    counts, edges = np.histogram(values, bins=num_bins)
-    bars = [
-        Bar(
-            as_text(start) if low == high else f"{as_text(start)} to {as_text(end)}",
-            int(count),
-            count / counts.max(),
-        )
-        for count, start, end in zip(counts, edges, edges[1:], strict=False)
+    if all(isinstance(value, int) for value in values):
+        # Bins of as many whole numbers each, the last of which says its end itself.
+        width = -(-(high - low + 1) // _NUM_BINS)
+        edges = np.arange(low, high + width + 1, width)
+        last = edges[1:] - 1
+    else:
+        edges = np.linspace(low, high, 2 if low == high else _NUM_BINS + 1)
+        last = edges[1:]
+    counts, _ = np.histogram(values, bins=edges)
+    names = [
+        " to ".join(dict.fromkeys((as_text(start), as_text(end))))
+        for start, end in zip(edges[:-1], last, strict=True)
     ]
-    if low == high:
-        bars = [bars[0]._replace(label=as_text(low))]
+    bars = [
+        Bar(name, int(count), count / counts.max())
+        for name, count in zip(names, counts, strict=True)
+    ]
     middle = statistics.median(values)
     return Plot(title, bars, as_text(low), as_text(middle), as_text(high))
 

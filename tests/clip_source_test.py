@@ -500,3 +500,24 @@ def test_datasets_of_other_builders_are_read(tmp_path):
         match=rf"video {empty[0]} of foreign-train.* must have frames, got 0",
     ):
         clips[empty[0]]
+
+
+def test_labels_are_those_of_the_clips(builder):
+    for split in ("train", "validation", "train[1:3]", "validation+train[:1]"):
+        source = ClipSource(builder, split, ClipSpec(length=2))
+        assert source.labels.dtype == np.int64
+        assert source.labels.tolist() == [clip["label"] for clip in source]
+
+
+def test_the_origin_is_that_of_the_clip(builder):
+    spec = ClipSpec(length=3, crop=40, flip=True)
+    source = ClipSource(builder, "train", spec, seed=3)
+    whole = ClipSource(builder, "train", ClipSpec(length=3), seed=3)
+    for number in range(len(source)):
+        origin = source.origin(number)
+        assert origin.frame_size == (96, 128)
+        assert origin.fps == pytest.approx(30)
+        ((top, left, height, width),) = origin.view.boxes
+        cut = whole[number]["video"][:, top : top + height, left : left + width]
+        cut = cut[:, :, ::-1] if origin.view.flip else cut
+        np.testing.assert_array_equal(source[number]["video"], cut)

@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 import tensorflow_datasets as tfds
 from conftest import run_script
@@ -13,6 +15,15 @@ def test_find_takes_name_directory_and_builder(builder, data_dir):
         datasets.find(builder),
     ]
     assert {str(one.data_dir) for one in found} == {str(builder.data_dir)}
+
+
+def test_a_dataset_in_a_directory_of_any_name_is_read(builder, tmp_path):
+    directory = tmp_path / "my copy"
+    shutil.copytree(builder.data_dir, directory)
+    spec = kinetics_clips.ClipSpec(length=2)
+    for dataset in (directory, datasets.find(directory)):
+        assert len(list(kinetics_clips.load_clips(dataset, "train", spec))) == 4
+    assert len(kinetics_clips.ClipSource(datasets.find(directory), "train", spec)) == 4
 
 
 @pytest.mark.parametrize("name", ["kinetics_clips/k400", "kinetics_clips/nowhere"])
@@ -46,6 +57,17 @@ def test_label_name(builder):
             ValueError, match=rf"`label` must be in \[-1, 2\), got {label}"
         ):
             kinetics_clips.label_name(builder.info, label)
+
+
+def test_label_number(builder):
+    names = builder.info.features["label"].names
+    assert [datasets.label_number(builder.info, name) for name in names] == [0, 1]
+    with pytest.raises(
+        ValueError, match=r"2 classes of .*, got 'RED'\. There is 'red'\."
+    ):
+        datasets.label_number(builder.info, "RED")
+    with pytest.raises(ValueError, match=r"got 'xyz'\. There is 'blue', 'red'\."):
+        datasets.label_number(builder.info, "xyz")
 
 
 def test_loads_by_name_with_the_package(data_dir):

@@ -85,3 +85,8 @@ def test_summary_is_a_line_a_split():
         "test: 0 stored, 0 failed, 2 unmatched (1 duplicate)",
         "no split: 0 stored, 0 failed, 1 unmatched (1 unreadable)",
     ]
+
+
+def test_read_gives_what_was_written(tmp_path):
+    report.write(tmp_path / "rows.csv", ROWS)
+    assert report.read(tmp_path / "rows.csv") == ROWS
