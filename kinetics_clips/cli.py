@@ -292,8 +292,8 @@ def _with_bar(
     with progress.bar(total=len(sample), desc="sample", unit=" videos") as bar:
         for video, result in results:
             num_failed += isinstance(result, Exception)
-            bar.update()
             bar.set_postfix(failed=num_failed, refresh=False)
+            bar.update()
             yield video, result
 
 

@@ -156,7 +156,7 @@ def encode(source: Path | bytes, settings: EncodeSettings) -> EncodedVideo:
             encoded = _encode_frames(container, settings)
             return dataclasses.replace(encoded, seconds=time.perf_counter() - start)
     except (av.FFmpegError, cv2.error, MemoryError) as error:
-        raise VideoError("unreadable", str(error).strip()) from error
+        raise VideoError("unreadable", _in_words(error)) from error
 
 
 @contextlib.contextmanager
@@ -171,11 +171,17 @@ def _opened(source: Path | bytes) -> Iterator[av.container.InputContainer]:
     try:
         container = av.open(argument, options=options, metadata_errors="ignore")
     except (av.FFmpegError, ValueError) as error:
-        raise VideoError("not a video", f"{size} bytes, {error}") from error
+        detail = f"{size} bytes, {_in_words(error)}"
+        raise VideoError("not a video", detail) from error
     with container:
         if container.streams.best("video") is None:
             raise VideoError("not a video", f"no video stream in its {size} bytes")
         yield container
+
+
+def _in_words(error: Exception) -> str:
+    """Returns what an error says, without the number and the file of a system's."""
+    return getattr(error, "strerror", None) or str(error).strip()
 
 
 def _file_size(path: Path) -> int:
@@ -186,7 +192,7 @@ def _file_size(path: Path) -> int:
         with path.open("rb") as file:
             file.read(1)
     except OSError as error:
-        raise VideoError("unreadable", error.strerror or str(error)) from error
+        raise VideoError("unreadable", _in_words(error)) from error
     return status.st_size
 
 

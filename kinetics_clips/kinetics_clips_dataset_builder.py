@@ -558,8 +558,8 @@ https://github.com/cvdfoundation/kinetics-dataset
                 else:
                     self._rows.append(report.stored(video, result))
                     yield video.annotation.video_id, _example(video, result)
-                bar.update()
                 bar.set_postfix(failed=num_failed, refresh=False)
+                bar.update()
         num_stored = len(to_encode) - num_failed
         if not num_stored:
             raise self._nothing_stored()

@@ -177,8 +177,8 @@ def _list_files(root: Path, bar) -> Listing:
             passed_over += others
             if archive.problem:
                 damaged.append(archive)
-            bar.update()
             bar.set_postfix(damaged=len(damaged), refresh=False)
+            bar.update()
     if passed_over:
         counts = ", ".join(f"{count} {what}" for what, count in passed_over.items())
         _log.info("%s: not named like videos, passed over: %s", root, counts)

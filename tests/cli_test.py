@@ -67,8 +67,8 @@ def test_a_build_is_quiet_where_there_is_no_terminal(tmp_path, videos):
         "INFO train: 3 of 3 annotated videos found",
         "sample: 3 of 3 videos, 1 failed",
         "INFO train: 3 videos are taken",
-        f"WARNING train: train/a/bad.mp4: not a video (8 bytes, [Errno 1094995529] "
-        f"Invalid data found when processing input: 'file:{videos}/train/a/bad.mp4')",
+        "WARNING train: train/a/bad.mp4: not a video (8 bytes, Invalid data found when "
+        "processing input)",
         "encode train: 3 of 3 videos, 1 failed",
         "write train: 2 of 2 videos",
         "index train: 1 of 1 shards",
