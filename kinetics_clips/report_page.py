@@ -248,7 +248,7 @@ def _splits(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> list[dict]:
                 "failed": counts[report.FAILED],
                 "unmatched": counts[report.UNMATCHED],
                 "frames": sum(row.num_frames for row in mine),
-                "hours": _hours(sum(map(_duration, mine))),
+                "duration": _in_words(sum(map(_duration, mine))),
                 "bytes": stored.num_bytes if stored else 0,
                 "files": stored.num_shards if stored else 0,
             }
@@ -403,9 +403,11 @@ def _duration(row: Row) -> float:
     return row.num_frames / row.fps if row.fps else 0.0
 
 
-def _hours(seconds: float) -> str:
-    hours = seconds / 3600
-    return f"{hours:,.0f}" if hours >= 100 else f"{hours:.2g}"
+def _in_words(seconds: float) -> str:
+    for unit, length in (("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:,.0f} {unit}"
+    return f"{seconds:.3g} seconds"
 
 
 def _percent(share: float) -> str:
