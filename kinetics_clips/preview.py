@@ -160,7 +160,9 @@ def show_clips(
         if value < 1:
             raise ValueError(f"`{name}` must be at least 1, got {value}.")
     builder = datasets.find(dataset, data_dir)
-    label = class_name and datasets.label_number(builder.info, class_name)
+    label = None
+    if class_name is not None:
+        label = datasets.label_number(builder.info, class_name)
     key = windows.epoch_key(seed, epoch)
     try:
         sources = [
@@ -173,10 +175,12 @@ def show_clips(
         found = _from_index(*sources, epoch, key, label, num)
     shown = []
     for clip, origin, whole in found:
-        name = datasets.label_name(builder.info, clip["label"])
+        name = None
+        if "label" in builder.info.features:
+            name = datasets.label_name(builder.info, clip["label"])
         shown += _views(clip, origin, whole, name, spec)
     if not shown:
-        of_class = f" of the class {class_name!r}" if class_name else ""
+        of_class = "" if class_name is None else f" of the class {class_name!r}"
         raise ValueError(f"`split` must hold a video{of_class}, got none in {split!r}.")
     parts = (builder.info.full_name, split, _changed(spec), f"seed {seed}")
     if epoch:
@@ -269,7 +273,7 @@ def _views(
             video_id=clip["video_id"].decode("utf-8", "backslashreplace"),
             frame_indices=frame_indices[number],
             origin=origin._replace(view=view),
-            whole=None if whole is None else whole[window, spec.length // 2],
+            whole=None if whole is None else whole[window, spec.length // 2].copy(),
             place=_place(window, crop, spec),
         )
 

@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import itertools
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -23,6 +24,9 @@ _IN_FLIGHT = 3
 # in 42 MB took 60 s of their 102.
 _DEADLINE = 60.0
 _DEADLINE_PER_MB = 1.0
+
+# Seconds after which running videos are looked at, if none is done before.
+_TICK = 1.0
 
 # Videos in a row, each alone in its pool, under which the pool may break.
 _MAX_BREAKS = 10
@@ -120,6 +124,7 @@ def _encode_in_pool(
         context=loky.backend.get_context("loky"),
     )
     running: dict[concurrent.futures.Future, tuple[Video, Path | bytes]] = {}
+    deadlines: dict[concurrent.futures.Future, float] = {}
     try:
         while True:
             room = num_workers * _IN_FLIGHT - len(running)
@@ -128,11 +133,19 @@ def _encode_in_pool(
             if not running:
                 return
             done, _ = concurrent.futures.wait(
-                running, return_when=concurrent.futures.FIRST_COMPLETED
+                running, timeout=_TICK, return_when=concurrent.futures.FIRST_COMPLETED
             )
+            # Not by the pool's own deadlines: it looks at the time of day, which jumps.
+            now = time.monotonic()
+            for future, (_, source) in running.items():
+                if future.running():
+                    deadline = deadlines.setdefault(future, now + _deadline(source))
+                    if now > deadline:
+                        future.cancel()
             pool_broke = False
             for future in done:
                 video, source = running.pop(future)
+                deadlines.pop(future, None)
                 result = _result(future, source)
                 pool_broke |= isinstance(result, _Lost) and result.pool_broke
                 yield video, result
@@ -155,9 +168,7 @@ def _schedule(
         future.set_exception(VideoError(*source))
         return future
     try:
-        return pool.schedule(
-            frames.encode, args=(source, settings), timeout=_deadline(source)
-        )
+        return pool.schedule(frames.encode, args=(source, settings))
     except RuntimeError as error:  # the pool has broken since
         future.set_exception(BrokenProcessPool(str(error)))
         return future
@@ -176,8 +187,8 @@ def _result(
     except pebble.ProcessExpired as error:
         reason = f"the decoder died with exit code {error.exitcode}"
         return _Lost(source, reason, pool_broke=False)
-    except concurrent.futures.TimeoutError as error:
-        return VideoError("timeout", f"no result after {error.args[-1]:.0f} s")
+    except concurrent.futures.CancelledError:
+        return VideoError("timeout", f"no result after {_deadline(source):.0f} s")
     except Exception as error:  # one bad video never ends a build
         return VideoError("crash", f"{type(error).__name__}: {error}")
 

@@ -1,6 +1,7 @@
 import concurrent.futures
 import contextlib
 import dataclasses
+import itertools
 import os
 import signal
 import subprocess
@@ -98,6 +99,21 @@ def test_a_crash_or_a_hang_costs_one_video(
     }
     assert outcomes.pop(bad.annotation.video_id) == reason
     assert list(outcomes.values()) == ["stored"] * 7
+
+
+@pytest.mark.parametrize("step", [3600.0, -3600.0], ids=["ahead", "back"])
+def test_a_clock_that_jumps_costs_nothing(tmp_path, monkeypatch, step):
+    monkeypatch.setattr(workers, "_DEADLINE", 3.0)
+    to_encode = find(tmp_path, 8)
+    file = dataclasses.replace(to_encode[2].file, root=HangingPath(tmp_path))
+    to_encode[2] = dataclasses.replace(to_encode[2], file=file)
+    times = itertools.count(1e9, step)
+    monkeypatch.setattr(time, "time", lambda: next(times))
+    outcomes = [
+        getattr(result, "reason", "stored")
+        for _, result in workers.encode_all(to_encode, SETTINGS, 2)
+    ]
+    assert sorted(outcomes) == ["stored"] * 7 + ["timeout"]
 
 
 def test_idle_workers_that_die_cost_nothing(tmp_path):
