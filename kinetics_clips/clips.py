@@ -82,7 +82,8 @@ def load_clips(
         records are streamed, it reads those of all hosts.
       as_supervised: Whether to return `(video, label)` instead of dicts.
       on_error: What a stored video does that cannot be read: `raise` an error that
-        names shard, video and frame, or `skip`: it is left out, and logged.
+        names shard, video and frame, or `skip`: it is left out, and logged. Where
+        records are streamed, so is what comes after a damaged one in its shard.
 
     Returns:
       Dicts as `sample_clip` returns them, with a leading batch axis where `batch_size`
@@ -133,6 +134,7 @@ def load_clips(
             batch_size=batch_size,
             drop_remainder=drop_remainder,
             shard=shard,
+            may_lack=skip,
         )
         clips = keys.flat_map(tf.autograph.experimental.do_not_convert(stream))
         if skip:

@@ -174,8 +174,11 @@ def _opened(source: Path | bytes) -> Iterator[av.container.InputContainer]:
         detail = f"{size} bytes, {_in_words(error)}"
         raise VideoError("not a video", detail) from error
     with container:
-        if container.streams.best("video") is None:
+        stream = container.streams.best("video")
+        if stream is None:
             raise VideoError("not a video", f"no video stream in its {size} bytes")
+        if stream.codec_context is None:
+            raise VideoError("unreadable", "its codec is unknown, or has no decoder")
         yield container
 
 
@@ -236,7 +239,9 @@ def _encode_frames(
         jpegs += [jpeg] * copies
     if encode_jpeg is None:
         raise VideoError("no frames", "a video stream of which no frame decodes")
-    promised = stream.frames or (container.duration or 0) / av.time_base * header_fps
+    # A header counts frames, too, that an edit list hides; not all count them.
+    by_duration = (container.duration or 0) / av.time_base * header_fps
+    promised = min(filter(None, (stream.frames, by_duration)), default=0)
     return EncodedVideo(
         frames=jpegs,
         height=encode_jpeg.height,

@@ -100,9 +100,22 @@ def sample_with_origin(
 
 
 def read_examples(
-    builder: tfds.core.DatasetBuilder, split: str, shuffle_files: bool, seed
+    builder: tfds.core.DatasetBuilder,
+    split: str,
+    shuffle_files: bool,
+    seed,
+    may_lack: bool = False,
 ) -> tf.data.Dataset:
-    """Reads stored examples of a split, their frames encoded."""
+    """Reads stored examples of a split, their frames encoded.
+
+    Args:
+      builder: Of the dataset.
+      split: Any TFDS split expression.
+      shuffle_files: Whether shards come in random order.
+      seed: Of that order.
+      may_lack: Whether there may be less than the dataset's information says, where
+        somebody leaves errors out.
+    """
     with warnings.catch_warnings():
         # TFDS passes `deterministic`, which an interleave without threads ignores.
         warnings.filterwarnings("ignore", "The `deterministic` argument has no effect")
@@ -110,7 +123,8 @@ def read_examples(
             split=split,
             shuffle_files=shuffle_files,
             decoders={"video": EncodedFrames()},
-            read_config=read_config(shuffle_seed=seed),
+            # TFDS's error of a number that is wrong would come again for ever.
+            read_config=read_config(shuffle_seed=seed, assert_cardinality=not may_lack),
         )
 
 
@@ -123,6 +137,7 @@ def read_epoch(
     batch_size: int | None,
     drop_remainder: bool,
     shard: tuple[int, int],
+    may_lack: bool,
 ) -> tf.data.Dataset:
     """Reads a clip of every video of a split, once.
 
@@ -135,11 +150,12 @@ def read_epoch(
       batch_size: Clips a batch; None = single clips.
       drop_remainder: Whether a last batch that is not full is left out.
       shard: (index, count) of the host, of which each gets its own videos.
+      may_lack: Whether the caller leaves errors out.
 
     Returns:
       Dicts as `sample_clip` returns them.
     """
-    examples = read_examples(builder, split, bool(num_shuffled), key[0])
+    examples = read_examples(builder, split, bool(num_shuffled), key[0], may_lack)
     index, count = shard
     if count > 1:
         if num_shuffled:

@@ -1,0 +1,374 @@
+"""Bad videos, text, archives, disks and luck: all is stored right, or reported.
+
+`benchmarks/soak.py` is the long part of it.
+"""
+
+import collections
+import gzip
+import os
+import resource
+import shutil
+import struct
+import subprocess
+import tarfile
+import tracemalloc
+from pathlib import Path
+
+import cv2
+import hostile
+import numpy as np
+import pytest
+from conftest import build, read_report, video_of, write_tree
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import kinetics_clips
+from kinetics_clips import (
+    ClipSource,
+    ClipSpec,
+    annotations,
+    frame_index,
+    frames,
+    sources,
+    synthetic,
+    videos,
+    workers,
+)
+
+SETTINGS = frames.EncodeSettings(short_side=None, jpeg_quality=95, fps=None)
+
+# Of 255 levels: JPEG at quality 95, and another way to RGB.
+TOLERANCE = 1.5
+
+needs_ffmpeg = pytest.mark.skipif(
+    shutil.which("ffmpeg") is None, reason="the ffmpeg program is not installed"
+)
+
+
+def decoded(jpegs) -> np.ndarray:
+    return np.stack(
+        [cv2.imdecode(np.frombuffer(jpeg, np.uint8), 1)[:, :, ::-1] for jpeg in jpegs]
+    )
+
+
+def of_ffmpeg(path: Path, height: int, width: int) -> np.ndarray:
+    """Returns the frames that the ffmpeg program shows of a video."""
+    done = subprocess.run(
+        ["ffmpeg", "-v", "error", "-i", path, "-f", "rawvideo", "-pix_fmt", "rgb24",
+         "-vsync", "passthrough",
+         "-sws_flags", "accurate_rnd+full_chroma_int+bitexact", "-"],
+        capture_output=True,
+        check=True,
+    )  # fmt: skip
+    return np.frombuffer(done.stdout, np.uint8).reshape(-1, height, width, 3)
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("name", hostile.UNUSUAL)
+def test_unusual_videos_are_stored_as_ffmpeg_shows_them(tmp_path, name):
+    video = hostile.UNUSUAL[name]
+    path = tmp_path / f"video{video.suffix}"
+    hostile.write_unusual(path, video)
+    encoded = frames.encode(path, SETTINGS)
+    got = decoded(encoded.frames)
+    assert not encoded.truncated
+    turned = np.rot90(got, video.rotation // 90, axes=(1, 2))
+    num_frames = len(video.times or range(video.num_frames))
+    numbers = [synthetic.read_number(frame) for frame in turned]
+    assert numbers == list(range(video.first, num_frames))
+    expected = of_ffmpeg(path, encoded.height, encoded.width)
+    assert len(expected) == len(got)
+    for frame, other in zip(got, expected, strict=True):
+        assert np.abs(frame.astype(int) - other).mean() < TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [("B-frames", 1200), ("VP9", 100), ("MJPEG", 100), ("AV1", 100)]
+)
+def test_no_mutant_crashes_or_is_lost(tmp_path, name, count):
+    video = hostile.UNUSUAL[name]
+    original = tmp_path / f"original{video.suffix}"
+    hostile.write_unusual(original, video)
+    to_encode, names = [], {}
+    for number, (damage, content) in enumerate(
+        hostile.mutants(original.read_bytes(), count, seed=0)
+    ):
+        path = tmp_path / f"{number}{video.suffix}"
+        path.write_bytes(content)
+        to_encode.append(video_of(path))
+        names[path.stem] = damage
+    outcomes = collections.Counter()
+    for one, result in workers.encode_all(to_encode, SETTINGS):
+        damage = names.pop(one.annotation.video_id)
+        if isinstance(result, frames.VideoError):
+            assert result.reason not in ("crash", "timeout"), (damage, result)
+            outcomes[result.reason] += 1
+            continue
+        outcomes["stored"] += 1
+        assert 0 < result.num_frames == len(result.frames)
+        for jpeg in (result.frames[0], result.frames[-1]):
+            assert decoded([jpeg]).shape[1:3] == (result.height, result.width)
+    assert not names
+    assert outcomes["stored"] > 0.1 * count
+    assert outcomes["not a video"] > 0
+
+
+@pytest.fixture(scope="module")
+def clip_bytes(tmp_path_factory):
+    path = tmp_path_factory.mktemp("plain") / "plain.mp4"
+    hostile.write_unusual(path, hostile.UNUSUAL["plain"])
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("size", [(100_000, 96), (128, 65_500), (65_500, 65_500)])
+def test_giant_pictures_take_no_memory(tmp_path, clip_bytes, size):
+    """A header of 100,000 pixels, as an image and as a video."""
+    width, height = size
+    png = tmp_path / "giant.mp4"
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    png.write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + header + b"\0" * 64)
+    content = bytearray(clip_bytes)
+    at = content.index(b"avc1") + 28
+    struct.pack_into(">HH", content, at, width & 0xFFFF, height & 0xFFFF)
+    at = content.index(b"tkhd") + 4 + 76
+    struct.pack_into(
+        ">II", content, at, (width << 16) & 0xFFFFFFFF, height << 16 & 0xFFFFFFFF
+    )
+    mp4 = tmp_path / "other.mp4"
+    mp4.write_bytes(content)
+    outcomes = dict(
+        workers.encode_all([video_of(png), video_of(mp4)], SETTINGS, num_workers=1)
+    )
+    for video, result in outcomes.items():
+        if isinstance(result, frames.VideoError):
+            assert result.reason not in ("crash", "timeout"), result.detail
+        else:
+            assert (result.height, result.width) == (96, 128), video.filename
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 500 << 10
+
+
+def test_a_tree_of_hostile_files_is_built(tmp_path, clip_bytes):
+    root = tmp_path / "videos"
+    folder = root / "train" / "a"
+    write_tree(root, "train", {"a/good": 6})
+    (folder / "empty.mp4").touch()
+    (folder / "text.mp4").write_text("no video")
+    cv2.imwrite(str(folder / "image.png"), synthetic.draw_frame(1))
+    (folder / "image.png").rename(folder / "image.mp4")
+    hostile.write_audio(folder / "audio.mp4")
+    os.mkfifo(folder / "fifo.mp4")
+    (folder / "directory.mp4").mkdir()
+    (tmp_path / "outside.mp4").write_bytes(clip_bytes)
+    (folder / "link_out.mp4").symlink_to(tmp_path / "outside.mp4")
+    (folder / "link_in.mp4").symlink_to("good.mp4")
+    (folder / "loop.mp4").symlink_to("loop.mp4")
+    (folder / "nowhere.mp4").symlink_to("nothing")
+    (folder / "around").symlink_to(root / "train")
+    (folder / os.fsdecode(b"caf\xe9.mp4")).write_bytes(clip_bytes)
+    (folder / "new\nline.mp4").write_bytes(clip_bytes)
+    (folder / "=1+1.mp4").write_bytes(clip_bytes)
+    builder = build(root, tmp_path / "data")
+    rows = {row["filename"]: row for row in read_report(builder)}
+    outcomes = {
+        Path(name).name: row["reason"] or row["status"] for name, row in rows.items()
+    }
+    image = outcomes.pop("image.mp4")
+    assert image in ("stored", "not a video")  # a film of one picture, or none
+    assert outcomes == {
+        "good.mp4": "stored",
+        "link_in.mp4": "stored",
+        "new\nline.mp4": "stored",
+        "=1+1.mp4": "stored",
+        "empty.mp4": "empty",
+        "text.mp4": "not a video",
+        "audio.mp4": "not a video",
+        "fifo.mp4": "not a video",
+        "link_out.mp4": "unreadable",
+        "loop.mp4": "unreadable",
+        "nowhere.mp4": "unreadable",
+        "caf\\xe9.mp4": "unreadable name",
+    }
+    num_stored = builder.info.splits["train"].num_examples
+    assert num_stored == sum(row["status"] == "stored" for row in rows.values())
+
+
+# Text.
+
+
+HOSTILE_IDS = [
+    "../../etc/passwd", "/etc/passwd", "..", ".", "", "\x00", "a/b", "~", "$HOME",
+    "-rf", "=1+1", "AAAAAAAAAA0", "CON", "\ufeff", "x" * 300,
+]  # fmt: skip
+
+
+@settings(
+    max_examples=300,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
+)
+@given(
+    content=st.one_of(
+        st.binary(max_size=300),
+        st.lists(
+            st.lists(
+                st.one_of(
+                    st.sampled_from([
+                        "label", "youtube_id", "time_start", "time_end", "split",
+                        "train", "abseiling", "0", "10", "-1", "1e9", "nan",
+                        *HOSTILE_IDS,
+                    ]),
+                    st.text(max_size=12),
+                ),
+                max_size=6,
+            ),
+            max_size=6,
+        ).map(lambda rows: "\r\n".join(map(",".join, rows)).encode("utf-8", "replace")),
+    )
+)  # fmt: skip
+def test_any_table_is_read_or_an_error_with_its_name(tmp_path, content):
+    path = tmp_path / "train.csv"
+    path.write_bytes(content)
+    try:
+        rows = list(annotations.read_csv(path, annotations.labels_of("k400")))
+    except ValueError as error:
+        assert str(path) in str(error)
+    else:
+        assert all(row.split in annotations.SPLITS for row in rows)
+
+
+@settings(
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
+)
+@given(ids=st.lists(st.sampled_from(HOSTILE_IDS), min_size=1, max_size=6))
+def test_no_id_leads_out_of_the_root(tmp_path, ids):
+    root = tmp_path / "root"
+    shutil.rmtree(root, ignore_errors=True)
+    (root / "train").mkdir(parents=True)
+    (root / "train" / "AAAAAAAAAA0_000000_000010.mp4").write_bytes(b"x")
+    (tmp_path / "passwd").write_text("x")
+    lines = ["label,youtube_id,time_start,time_end,split"]
+    lines += [f'abseiling,"{name}",0,10,train' for name in ids]
+    (root / "train.csv").write_text("\n".join(lines), encoding="utf-8")
+    try:
+        found = videos.find(root, "k400")
+    except ValueError as error:
+        assert "train.csv" in str(error)
+        return
+    for split in found.splits:
+        for video in split.videos:
+            if video.file:
+                assert video.file.path.resolve().is_relative_to(root.resolve())
+
+
+def test_a_field_of_ten_megabytes_is_an_error_or_a_row(tmp_path):
+    path = tmp_path / "train.csv"
+    header = "label,youtube_id,time_start,time_end,split\n"
+    path.write_text(header + "abseiling," + "x" * 10_000_000 + ",0,10,train\n")
+    with pytest.raises(ValueError, match=r"train\.csv"):
+        list(annotations.read_csv(path, annotations.labels_of("k400")))
+
+
+# Shards.
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A dataset of two tiny videos, and all its clips."""
+    root = tmp_path_factory.mktemp("small")
+    for video_id, number in (("a/one", 5), ("b/two", 4)):
+        path = root / "videos/train" / f"{video_id}.mp4"
+        path.parent.mkdir(parents=True)
+        synthetic.write_video(path, number, height=32, width=48)
+    builder = build(root / "videos", root / "data", config=tiny_config())
+    spec = ClipSpec(length=4)
+    source = ClipSource(builder, "train", spec, seed=0)
+    return Path(builder.data_dir), spec, [source[n] for n in range(len(source))]
+
+
+def tiny_config():
+    return kinetics_clips.KineticsClipsConfig(jpeg_quality=30)
+
+
+def test_no_flipped_byte_of_a_shard_gives_other_pixels(small, tmp_path):
+    directory, spec, clips = small
+    copy = tmp_path / "1.0.0"
+    shutil.copytree(directory, copy)
+    (shard,) = copy.glob("*-train.tfrecord-*")
+    times = shard.stat()
+    original = shard.read_bytes()
+    source = ClipSource(copy, "train", spec, seed=0)
+    num_errors = num_reads = 0
+    for at in range(0, len(original), 7):
+        damaged = bytearray(original)
+        for place in range(at, min(at + 7, len(original))):
+            damaged[place] ^= 1 << (place % 8)
+        shard.write_bytes(damaged)
+        os.utime(shard, ns=(times.st_atime_ns, times.st_mtime_ns))
+        for number, expected in enumerate(clips):
+            num_reads += 1
+            try:
+                clip = source[number]
+            except kinetics_clips.UnreadableVideoError as error:
+                assert shard.name in str(error)
+                num_errors += 1
+            else:
+                for name, value in expected.items():
+                    np.testing.assert_array_equal(clip[name], value)
+    # Most of a shard are frames, of which a clip takes nearly all.
+    assert 0.3 * num_reads < num_errors < 0.6 * num_reads
+
+
+def test_no_flipped_byte_of_a_streamed_shard_gives_other_pixels(small, tmp_path):
+    directory, spec, clips = small
+    copy = tmp_path / "1.0.0"
+    shutil.copytree(
+        directory, copy, ignore=shutil.ignore_patterns(f"*{frame_index.SUFFIX}")
+    )
+    (shard,) = copy.glob("*-train.tfrecord-*")
+    original = shard.read_bytes()
+    ids = {clip["video_id"] for clip in clips}
+    spec = ClipSpec(length=4, windows="center")
+    options = {"shuffle": False, "on_error": "skip"}
+
+    def read() -> dict:
+        ds = kinetics_clips.load_clips(copy, "train", spec, **options)
+        return {clip["video_id"]: clip["video"] for clip in ds.as_numpy_iterator()}
+
+    whole = read()
+    assert set(whole) == ids
+    num_lost = 0
+    # A length and its checksum, the record and its own, in the middle and at the end.
+    places = [0, 5, 9, 12, 200, len(original) // 2, len(original) - 20]
+    for at in [*places, len(original) - 1]:
+        damaged = bytearray(original)
+        damaged[at] ^= 0x10
+        shard.write_bytes(damaged)
+        got = read()
+        num_lost += len(ids) - len(got)
+        for video_id, video in got.items():
+            np.testing.assert_array_equal(video, whole[video_id])
+    assert num_lost >= len(places) + 1  # every flip is noticed
+
+
+# Archives: see `sources_test.py` for those that are cut, lead out, or lie.
+
+
+def test_a_bomb_takes_no_memory(tmp_path):
+    member = tarfile.TarInfo("train/a/bomb.mp4")
+    member.size = sources.MAX_MEMBER_BYTES + 1
+    zeros = bytes(1 << 20)
+    with gzip.open(tmp_path / "bomb.tar.gz", "wb", compresslevel=1) as file:
+        file.write(member.tobuf())
+        for _ in range((sources.MAX_MEMBER_BYTES >> 20) + 2):
+            file.write(zeros)
+    assert (tmp_path / "bomb.tar.gz").stat().st_size < 10 << 20
+    tracemalloc.start()
+    try:
+        (file,) = sources.list_files(tmp_path).files
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert file.problem[0] == "too large"
+    assert peak < 20 << 20
