@@ -1,13 +1,13 @@
 """The `kinetics-clips` command."""
 
 import argparse
-import contextlib
 import dataclasses
 import logging
 import os
 import shlex
 import signal
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from kinetics_clips.videos import Video
 _log = logging.getLogger(__name__)
 
 # What says in its text what is wrong; anything else is a bug.
-_ERRORS = (ValueError, TypeError, OSError, RuntimeError)
+_ERRORS = (ValueError, OSError, RuntimeError, ImportError)
 
 # Videos that a build encodes first, to see whether there is room for all.
 _BUILD_SAMPLE = 20
@@ -49,6 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with logging_redirect_tqdm(), progress.of_command():
             return _COMMANDS[args.command](args)
+    except BrokenPipeError:  # nobody reads on, as behind `| head`
+        _drop_output()
+        return 1
     except Exception as error:
         if args.debug:
             raise
@@ -62,9 +65,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _in_words(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "There is not enough memory."
     # TensorFlow's errors, of a full disk say, share no base class with Python's.
     of_tensorflow = type(error).__module__.startswith("tensorflow.")
-    if of_tensorflow or isinstance(error, _ERRORS):
+    if (of_tensorflow or isinstance(error, _ERRORS)) and str(error):
         return str(error)
     return (
         f"{type(error).__name__}: {error}. This is a bug: please report it with what "
@@ -72,28 +77,40 @@ def _in_words(error: Exception) -> str:
     )
 
 
-@contextlib.contextmanager
-def _quiet_standard_error() -> Iterator[None]:
-    """Keeps C++ from writing there, too."""
+def _say(text: str) -> None:
+    """Prints; goes on where nobody reads it any more."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        _drop_output()
+
+
+def _drop_output() -> None:
+    with open(os.devnull, "wb") as sink:
+        os.dup2(sink.fileno(), sys.stdout.fileno())
+
+
+def _import_tensorflow(args: argparse.Namespace) -> None:
+    """Imports it before others do: it greets with lines that no setting turns off."""
+    if args.debug:
+        return
     sys.stderr.flush()
     saved = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as sink:
-            os.dup2(sink.fileno(), 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-
-
-def _import_tensorflow() -> None:
-    """Imports it before others do: it greets with lines that no setting turns off."""
-    with _quiet_standard_error():
-        import tensorflow  # noqa: F401
+    with tempfile.TemporaryFile() as heard:
+        os.dup2(heard.fileno(), 2)
+        try:
+            import tensorflow  # noqa: F401
+        except BaseException:
+            heard.seek(0)
+            os.write(saved, heard.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
 
 
 def _demo(args: argparse.Namespace) -> int:
-    _import_tensorflow()
+    _import_tensorflow(args)
     from kinetics_clips import demo
 
     demo.run(args.data_dir)
@@ -106,9 +123,9 @@ def _check(args: argparse.Namespace) -> int:
     builder, resume_dir = _builder(args, keep=False)
     found = builder.scan(args.manual_dir)
     for split in found.splits:
-        print(check.table(split, args.config))
+        _say(check.table(split, args.config))
     if found.unmatched:
-        print(f"of no split\n  {'unmatched':12}{len(found.unmatched):>10,}")
+        _say(f"of no split\n  {'unmatched':12}{len(found.unmatched):>10,}")
     selected = {split.name: builder.select(split) for split in found.splits}
     sample = check.draw(selected, sys.maxsize if args.decode else args.sample)
     decoded: dict[Video, report.Row] = {}
@@ -116,13 +133,13 @@ def _check(args: argparse.Namespace) -> int:
         results = _with_bar(_rows_kept(builder.encode(sample), decoded), sample)
         _print_costs(builder, results, selected, args.data_dir, resume_dir)
     if args.decode:
-        print(f"All decoded:\n{report.summary(decoded.values())}")
+        _say(f"All decoded:\n{report.summary(decoded.values())}")
     if args.report:
         rows = report.unmatched(found)
         for split in found.splits:
             rows += [decoded.get(v) or report.undecoded(v) for v in split.videos]
         report.write(args.report, rows)
-        print(f"What was found of every video: {args.report}")
+        _say(f"What was found of every video: {args.report}")
     videos.require_videos(found, args.manual_dir, args.config)  # as a build would
     return 0
 
@@ -141,23 +158,25 @@ def _build(args: argparse.Namespace) -> int:
         and resume_dir
         and resume.remove_finished(resume_dir, metadata.get("built"))
     ):
-        print(f"{name} was complete when its build was killed")
+        _say(f"{name} was complete when its build was killed")
     elif exists and not args.overwrite:
-        print(
+        raise ValueError(
             f"{name} exists: built {metadata.get('built', 'at an unknown time')} from "
             f"{metadata.get('manual_dir', 'an unknown directory')}, at "
-            f"{builder.data_dir}.\n--overwrite builds it again and then replaces it; "
-            "--name gives the new one a name of its own.",
-            file=sys.stderr,
+            f"{builder.data_dir}. --overwrite builds it again and then replaces it; "
+            "--name gives the new one a name of its own."
         )
-        return 1
     else:
         _build_anew(args, builder, resume_dir)
     directory = Path(builder.data_path)
-    print(f"What became of every video: {directory / report.FILENAME}")
-    print(f"Is it fit to train on?      {directory / report_page.FILENAME}")
-    print(f"To look at it:              {_preview_command(name, args.data_dir)}")
-    print(f"Built {name} at {builder.data_dir}")
+    rows = report.read(directory / report.FILENAME)
+    page = directory / report_page.FILENAME
+    if not page.exists():  # the build was killed before
+        report_page.write(builder, rows)
+    _say(f"{report_page.verdict(rows, builder.info)}: {page}")
+    _say(f"What became of every video: {directory / report.FILENAME}")
+    _say(f"To look at it: {_preview_command(builder, args.data_dir)}")
+    _say(f"Built {name} at {builder.data_dir}")
     return 0
 
 
@@ -165,7 +184,7 @@ def _build_anew(
     args: argparse.Namespace, builder: kinetics_clips.Builder, resume_dir: Path | None
 ) -> None:
     """Looks at the source and the disk, and builds unless there is no use."""
-    print(f"Building {builder.name}/{builder.builder_config.name}")
+    _say(f"Building {builder.name}/{builder.builder_config.name}")
     found = builder.scan(args.manual_dir)
     videos.require_videos(found, args.manual_dir, args.config)
     if not args.allow_missing:
@@ -177,7 +196,7 @@ def _build_anew(
         check.require_room(
             _print_costs(builder, results, selected, args.data_dir, resume_dir)
         )
-    _import_tensorflow()
+    _import_tensorflow(args)
     mode = tfds.download.GenerateMode
     with progress.without_prints():
         builder.download_and_prepare(
@@ -196,7 +215,7 @@ def _build_anew(
 def _index(args: argparse.Namespace) -> int:
     builder = datasets.find(args.dataset, args.data_dir)
     for index in frame_index.build(builder, args.workers):
-        print(
+        _say(
             f"Verified {len(index)} videos of {len(index.shards)} shards, and indexed "
             f"their frames: {index.path}"
         )
@@ -209,7 +228,7 @@ def _preview(args: argparse.Namespace) -> int:
     preview.require_suffix(args.out)
     builder = datasets.find(args.dataset, args.data_dir)
     if not any(Path(builder.data_path).glob(f"*{frame_index.SUFFIX}")):
-        _import_tensorflow()  # which streams the records
+        _import_tensorflow(args)  # which streams the records
     fields = [field.name for field in dataclasses.fields(kinetics_clips.ClipSpec)]
     shown = preview.show_clips(
         builder,
@@ -222,21 +241,24 @@ def _preview(args: argparse.Namespace) -> int:
         num_frames=args.frames,
     )
     shown.save(args.out)
-    print(f"{len(shown.clips)} clips of {builder.info.full_name}: {args.out}")
+    _say(f"{len(shown.clips)} clips of {builder.info.full_name}: {args.out}")
     return 0
 
 
 def _report(args: argparse.Namespace) -> int:
     from kinetics_clips import report_page
 
-    print(report_page.rewrite(datasets.find(args.dataset, args.data_dir)))
+    _say(report_page.rewrite(datasets.find(args.dataset, args.data_dir)))
     return 0
 
 
-def _preview_command(name: str, data_dir: Path) -> str:
+def _preview_command(builder: kinetics_clips.Builder, data_dir: Path) -> str:
+    name = f"{builder.name}/{builder.builder_config.name}"
     words = ["kinetics-clips", "preview", name]
     if data_dir != cli_parser.DATA_DIR:
         words += ["--data-dir", str(data_dir)]
+    if "train" not in builder.info.splits:
+        words += ["--split", next(iter(builder.info.splits))]
     return shlex.join(words)
 
 
@@ -247,8 +269,7 @@ def _builder(
     if not args.manual_dir.is_dir() or not any(args.manual_dir.iterdir()):
         raise ValueError(
             "`--manual-dir` must be a directory with videos, got "
-            f"{args.manual_dir}.\n"
-            f"{kinetics_clips.Builder.MANUAL_DOWNLOAD_INSTRUCTIONS}"
+            f"{args.manual_dir}. Expected:\n{videos.layout(args.config).rstrip()}"
         )
     config = kinetics_clips.KineticsClipsConfig(
         name=args.name,
@@ -280,7 +301,7 @@ def _print_costs(
     """Prints what a build costs, by results of a sample; returns the disk's part."""
     cost = check.estimate(results, selected, builder.num_workers)
     needs = check.disks(cost, data_dir, resume_dir, builder.num_bytes_kept())
-    print(check.costs(cost, needs, builder.num_workers))
+    _say(check.costs(cost, needs, builder.num_workers))
     return needs
 
 

@@ -83,7 +83,7 @@ class ClipSource:
             datasets.find(dataset, data_dir), split
         )
 
-    @property
+    @functools.cached_property
     def labels(self) -> np.ndarray:
         labels = np.full(len(self), -1, np.int64)
         for which, index in enumerate(self._indexes):

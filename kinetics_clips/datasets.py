@@ -50,7 +50,7 @@ def find(
     # Not TFDS's `is_prepared`, which wants a directory that is named as a version.
     if not (builder.data_path / _INFO).exists():
         # <data_dir>/<dataset>/<config>/<version>
-        raise _not_found(builder.info.full_name, builder.data_path.parents[2])
+        raise _not_found(builder.info.full_name, builder.data_dir_root)
     return builder
 
 
@@ -77,6 +77,11 @@ def _not_found(name: str, data_dir: str | os.PathLike | None) -> FileNotFoundErr
         for config_dir in sorted(root.glob("*/*"))
         for version in build_dirs.versions(config_dir)
     ]
+    if below := sorted(Path(name).glob(f"*/{_INFO}")):
+        return FileNotFoundError(
+            f"`dataset` must be a directory with its {_INFO}, got {name}, below which "
+            f"there is {', '.join(str(path.parent) for path in below)}."
+        )
     return FileNotFoundError(
         f"`dataset` must be a dataset that is built, or a directory with its "
         f"dataset_info.json, got {name}, which is not in {root}: there is "
@@ -114,7 +119,8 @@ def label_number(info: tfds.core.DatasetInfo, class_name: str) -> int:
       ValueError: If the dataset has no such class; names those that are spelled alike.
     """
     feature = info.features["label"] if "label" in info.features else None
-    names = list(getattr(feature, "names", None) or [])
+    is_class = isinstance(feature, tfds.features.ClassLabel)
+    names = list((is_class and feature.names) or [])
     if class_name in names:
         return names.index(class_name)
     by_folded = {name.casefold(): name for name in names}

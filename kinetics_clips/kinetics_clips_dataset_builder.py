@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import datetime
-import importlib.metadata
 import logging
 import os
 import platform
@@ -160,8 +159,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     complete, so that it goes on there when it was interrupted (default: none).
 
     The finished dataset directory holds `build_report.csv`, a row for every annotated
-    video and every video file found, but for those that `max_videos` leaves out, and
-    `builder.info.metadata` their totals.
+    video and every video file found, but for those that `max_videos` leaves out,
+    `build_report.html`, which shows it, and `builder.info.metadata` the totals, the
+    config's values and the versions of what built it.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -313,6 +313,7 @@ https://github.com/cvdfoundation/kinetics-dataset
         overwrite = bool(mode and mode.overwrite_dataset)
         if overwrite or not self.is_prepared():
             build_dirs.require_local(self.data_dir_root)
+        self._rows = []
         final = Path(self.data_path)
         if build_dirs.finish_swap(final):
             self.info.read_from_directory(final)
@@ -320,7 +321,7 @@ https://github.com/cvdfoundation/kinetics-dataset
             with tfds.core.utils.temporary_assignment(
                 self, "_data_dir", str(build_dirs.beside(final))
             ):
-                self._build(download_config, **kwargs)
+                super().download_and_prepare(download_config=download_config, **kwargs)
             build_dirs.swap(final)
             self.info.update_data_dir(self.data_dir)
         else:
@@ -329,19 +330,16 @@ https://github.com/cvdfoundation/kinetics-dataset
                 self._require_no_other_version()
             if final.is_dir() and not any(final.iterdir()):
                 final.rmdir()  # TFDS would take it for a dataset
-            self._build(download_config, **kwargs)
+            super().download_and_prepare(download_config=download_config, **kwargs)
+        if self._rows:  # it was not there
+            self._write_page()
         if self._store:  # not before all is in its place
             self._store.remove()
             self._store = None
 
-    def _build(self, download_config, **kwargs) -> None:
-        """Runs TFDS's own `download_and_prepare`; then shows what was built, if so."""
+    def _write_page(self) -> None:
         from kinetics_clips import report_page
 
-        self._rows = []
-        super().download_and_prepare(download_config=download_config, **kwargs)
-        if not self._rows:  # it was there
-            return
         try:
             report_page.write(self, self._rows)
         except Exception:  # days of building do not end for want of a page
@@ -445,7 +443,8 @@ https://github.com/cvdfoundation/kinetics-dataset
         order = [*annotations.SPLITS, videos.NO_SPLIT]
         self._rows.sort(key=lambda r: (order.index(r.split), r.filename, r.video_id))
         report.write(self.data_path / report.FILENAME, self._rows)
-        _log.info("%s", report.summary(self._rows))
+        for line in report.summary(self._rows).splitlines():
+            _log.info("%s", line)
         self.info.metadata["totals"] = report.totals(self._rows)
         self.info.metadata["config"] = self.builder_config.values
         self.info.metadata["manual_dir"] = str(_root(dl_manager))
@@ -455,12 +454,15 @@ https://github.com/cvdfoundation/kinetics-dataset
             self._store.finish(self.info.metadata["built"])
 
     def _versions(self) -> dict[str, str]:
+        import kinetics_clips
         from kinetics_clips import frames
 
-        versions = {"python": platform.python_version(), **frames.LIBRARIES}
-        for package in ("kinetics_clips", "tensorflow", "tensorflow_datasets"):
-            versions[package] = importlib.metadata.version(package)
-        return dict(sorted(versions.items()))
+        return {
+            "kinetics_clips": kinetics_clips.__version__,
+            "python": platform.python_version(),
+            "tensorflow_datasets": tfds.__version__,
+            **frames.LIBRARIES,
+        }
 
     def _split_generators(self, dl_manager):
         root = _root(dl_manager)

@@ -5,6 +5,7 @@ import fractions
 import io
 import os
 import statistics
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +26,15 @@ _MARGIN, _GAP = 20, 6
 _TILE_HEIGHT = 112
 _TITLE_SIZE, _LABEL_SIZE, _TEXT_SIZE, _SMALL_SIZE = 14, 17, 13, 11
 
+_DOT = "·"
+
 _WHITE, _BLACK, _GREY, _MARK = "#ffffff", "#1b1b1b", "#6a6a6a", "#e8590c"
+
+# Whole videos in memory to draw from, where records are streamed.
+_NUM_SHUFFLED = 32
+
+# Of all decoded clips together.
+_MAX_BYTES = 4 << 30
 
 # Of a video: a clip's tile, and frames a second where no rate is known.
 _MOTION_HEIGHT = 224
@@ -44,6 +53,7 @@ class Shown(NamedTuple):
       whole: The stored frame in its middle, uint8 `[height, width, 3]`, where it is cut
         out of one; else None.
       place: Which of several views it is; empty for the only one.
+      rate: Frames a second at which it moves as it was shot; 0 = unknown.
     """
 
     video: np.ndarray
@@ -53,6 +63,7 @@ class Shown(NamedTuple):
     origin: Origin
     whole: np.ndarray | None
     place: str
+    rate: float
 
 
 class Preview:
@@ -71,6 +82,9 @@ class Preview:
         self.clips = list(clips)
         self._title = title
         self._num_frames = num_frames
+
+    def __repr__(self) -> str:
+        return f"<{len(self.clips)} clips of {self._title}>"
 
     def sheet(self) -> np.ndarray:
         """Draws a row a clip; uint8 `[height, width, 3]`, RGB."""
@@ -143,7 +157,7 @@ def show_clips(
       dataset: A TFDS name, the directory of a prepared dataset, or a builder.
       split: Any TFDS split expression.
       spec: What a clip is.
-      num: Clips to show, of as many videos; all where there are fewer.
+      num: Videos to show a clip of, with all its views; all where there are fewer.
       class_name: Of this class only.
       seed: Of windows, crops, and which videos.
       epoch: The first is 0.
@@ -159,6 +173,11 @@ def show_clips(
     for name, value in (("num", num), ("num_frames", num_frames)):
         if value < 1:
             raise ValueError(f"`{name}` must be at least 1, got {value}.")
+    if num * spec.num_views * spec.length * (spec.side or 0) ** 2 * 3 > _MAX_BYTES:
+        raise ValueError(
+            f"`spec` must be of clips that fit into {_MAX_BYTES >> 30} GiB together, "
+            f"got {num} clips of {_changed(spec)}. Show fewer, or smaller ones."
+        )
     builder = datasets.find(dataset, data_dir)
     label = None
     if class_name is not None:
@@ -173,10 +192,14 @@ def show_clips(
         found = _from_records(builder, split, spec, key, label, num)
     else:
         found = _from_index(*sources, epoch, key, label, num)
+    features = builder.info.features
+    has_names = "label" in features and isinstance(
+        features["label"], tfds.features.ClassLabel
+    )
     shown = []
     for clip, origin, whole in found:
         name = None
-        if "label" in builder.info.features:
+        if has_names:
             name = datasets.label_name(builder.info, clip["label"])
         shown += _views(clip, origin, whole, name, spec)
     if not shown:
@@ -238,6 +261,8 @@ def _from_records(
     examples = streaming.read_examples(builder, split, shuffle_files=True, seed=key)
     if label is not None:
         examples = examples.filter(lambda example: example["label"] == label)
+    # Some of the first ones, since all would have to be read.
+    examples = examples.shuffle(_NUM_SHUFFLED, seed=key)
     whole = _whole(spec)
 
     def sample(example: dict) -> tuple:
@@ -275,6 +300,7 @@ def _views(
             origin=origin._replace(view=view),
             whole=None if whole is None else whole[window, spec.length // 2].copy(),
             place=_place(window, crop, spec),
+            rate=spec.fps or float(origin.fps) / spec.stride,
         )
 
 
@@ -289,12 +315,13 @@ def _place(window: int, crop: int, spec: ClipSpec) -> str:
 
 def _details(clip: Shown) -> str:
     """Says which frames, seconds and pixels of its video a clip is."""
-    first, last = int(clip.frame_indices[0]), int(clip.frame_indices[-1])
+    first, last = int(clip.frame_indices.min()), int(clip.frame_indices.max())
     fps = float(clip.origin.fps)
     parts = [clip.place] if clip.place else []
     parts.append(f"frames {first} to {last}")
-    if (np.diff(clip.frame_indices) < 0).any():
-        parts.append("starts over: the video is shorter than the clip")
+    again = (np.diff(clip.frame_indices) < 0).any()
+    if again or (first == last and len(clip.video) > 1):
+        parts.append("again and again: the video is shorter than the clip")
     if fps > 0:
         parts.append(f"{first / fps:.2f} to {last / fps:.2f} s at {fps:.4g} fps")
     height, width = map(int, clip.origin.frame_size)
@@ -347,7 +374,8 @@ def _whole_tile(clip: Shown) -> Image.Image:
     top, left, height, width = view.boxes[0]
     box = (left * scale_x, top * scale_y)
     box += ((left + width) * scale_x - 1, (top + height) * scale_y - 1)
-    box = tuple(map(round, box))
+    left, top, right, bottom = map(round, box)
+    box = (left, top, max(left + 1, right), max(top + 1, bottom))
     faded = Image.blend(tile, Image.new("RGB", tile.size, _WHITE), 0.55)
     inside = (*box[:2], box[2] + 1, box[3] + 1)
     faded.paste(tile.crop(inside), inside)
@@ -373,9 +401,16 @@ def _tile(image: Image.Image, text: str) -> Image.Image:
 
 
 def _text_image(text: str, size: int, colour: str) -> Image.Image:
-    """Draws a line of text; what the font lacks is written as its escape."""
+    """Draws a line of text, in the letters that Pillow's own font has.
+
+    Others lose their accents, or are written as their escapes.
+    """
+    text = unicodedata.normalize("NFKD", text)
+    text = "".join(c for c in text if not unicodedata.combining(c))
+    text = _DOT.join(
+        part.encode("ascii", "backslashreplace").decode() for part in text.split(_DOT)
+    )
     text = "".join(c if c.isprintable() else " " for c in text)
-    text = text.encode("latin-1", "backslashreplace").decode("latin-1")
     font = ImageFont.load_default(size)
     left, _, right, _ = font.getbbox(text)
     image = Image.new("RGB", (int(right - left) + 1, round(size * 1.5)), _WHITE)
@@ -387,15 +422,20 @@ def _write_motion(path: Path, clips: Sequence[Shown]) -> None:
     """Writes clips side by side as a video, at the median of their rates."""
     import av
 
-    rates = [_rate(clip) for clip in clips]
-    rate = statistics.median([rate for rate in rates if rate] or [_DEFAULT_FPS])
+    rates = [clip.rate for clip in clips if clip.rate > 0]
+    rate = statistics.median(rates or [_DEFAULT_FPS])
     columns = min(len(clips), max(1, round(len(clips) ** 0.5 * 1.2)))
-    blocks = [_motion_block(clip) for clip in clips]
-    width = max(frames[0].width for frames in blocks) + _GAP
-    height = max(frames[0].height for frames in blocks) + _GAP
+    titles = [_title_image(clip) for clip in clips]
+    first = [
+        _motion_frame(clip, title, 0) for clip, title in zip(clips, titles, strict=True)
+    ]
+    width = max(block.width for block in first) + _MARGIN
+    height = max(block.height for block in first) + _MARGIN
     num_rows = -(-len(clips) // columns)
-    even = (columns * width + 1) // 2 * 2, (num_rows * height + 1) // 2 * 2
-    with path.open("wb") as file, av.open(file, "w", format="webm") as container:
+    sides = columns * width + _MARGIN, num_rows * height + _MARGIN
+    even = tuple((side + 1) // 2 * 2 for side in sides)  # VP9's colours are of pairs
+    unfinished = path.with_name(f"{path.name}.tmp")
+    with unfinished.open("wb") as file, av.open(file, "w", format="webm") as container:
         stream = container.add_stream(
             "libvpx-vp9",
             rate=fractions.Fraction(rate).limit_denominator(1001),
@@ -405,28 +445,36 @@ def _write_motion(path: Path, clips: Sequence[Shown]) -> None:
         stream.pix_fmt = "yuv420p"
         for number in range(len(clips[0].video)):
             picture = Image.new("RGB", even, _WHITE)
-            for place, frames in enumerate(blocks):
+            for place, (clip, title) in enumerate(zip(clips, titles, strict=True)):
                 row, column = divmod(place, columns)
-                picture.paste(frames[number], (column * width, row * height))
+                corner = (_MARGIN + column * width, _MARGIN + row * height)
+                picture.paste(_motion_frame(clip, title, number), corner)
             container.mux(stream.encode(av.VideoFrame.from_image(picture)))
         container.mux(stream.encode())
+    unfinished.replace(path)
 
 
-def _rate(clip: Shown) -> float:
-    """Returns the frames a second at which a clip looks as it was shot; 0 = unknown."""
-    step = np.median(np.abs(np.diff(clip.frame_indices))) if len(clip.video) > 1 else 1
-    return float(clip.origin.fps) / max(float(step), 1.0)
+def _title_image(clip: Shown) -> Image.Image:
+    lines = [
+        _text_image(clip.label, _TEXT_SIZE, _BLACK),
+        _text_image(clip.video_id, _SMALL_SIZE, _GREY),
+    ]
+    if clip.place:
+        lines.append(_text_image(clip.place, _SMALL_SIZE, _GREY))
+    size = max(line.width for line in lines), sum(line.height for line in lines)
+    title = Image.new("RGB", size, _WHITE)
+    top = 0
+    for line in lines:
+        title.paste(line, (0, top))
+        top += line.height
+    return title
 
 
-def _motion_block(clip: Shown) -> list[Image.Image]:
-    """Draws every frame of a clip, with its label above."""
-    frames = [_scaled(frame, _MOTION_HEIGHT) for frame in clip.video]
-    title = " · ".join(filter(None, (clip.label, clip.place)))
-    text = _text_image(title, _TEXT_SIZE, _BLACK)
-    blocks = []
-    for frame in frames:
-        block = Image.new("RGB", (frame.width, frame.height + text.height), _WHITE)
-        block.paste(text, (0, 0))
-        block.paste(frame, (0, text.height))
-        blocks.append(block)
-    return blocks
+def _motion_frame(clip: Shown, title: Image.Image, number: int) -> Image.Image:
+    """Draws a frame of a clip, below its title."""
+    frame = _scaled(clip.video[number], _MOTION_HEIGHT)
+    width = max(frame.width, title.width)
+    block = Image.new("RGB", (width, title.height + frame.height), _WHITE)
+    block.paste(title, (0, 0))
+    block.paste(frame, (0, title.height))
+    return block

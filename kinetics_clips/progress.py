@@ -34,9 +34,15 @@ def of_command() -> contextlib.AbstractContextManager:
     return tfds.core.utils.temporary_assignment(tfds.core.utils, "tqdm", _of_command)
 
 
-def without_prints() -> contextlib.AbstractContextManager:
-    """Keeps from a command's output what TFDS prints of a download while it builds."""
-    return contextlib.redirect_stdout(io.StringIO())
+@contextlib.contextmanager
+def without_prints() -> Iterator[None]:
+    """Keeps what TFDS prints of a download from a command's output, unless it fails."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        try:
+            yield
+        except Exception:
+            print(printed.getvalue(), file=sys.stderr, end="")
+            raise
 
 
 def _of_command(

@@ -109,17 +109,28 @@ def write(path: str | os.PathLike, rows: Iterable[Row]) -> None:
 
 
 def read(path: str | os.PathLike) -> list[Row]:
-    """Reads rows that `write` has written; their order stays."""
-    with open(path, encoding="utf-8", newline="") as file:
-        return [
-            Row(
-                **{
-                    name: _KINDS[name](value) if name in _KINDS and value else value
-                    for name, value in row.items()
-                }
-            )
-            for row in csv.DictReader(file)
-        ]
+    """Reads rows that `write` has written; their order stays.
+
+    Raises:
+      ValueError: If it is no such file.
+      OSError: If it cannot be read.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            return [
+                Row(
+                    **{
+                        name: _KINDS[name](value) if name in _KINDS and value else value
+                        for name, value in row.items()
+                    }
+                )
+                for row in csv.DictReader(file)
+            ]
+    except (csv.Error, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path} must be the report of a build, as it was written, got: {error}. "
+            "Restore it, or build the dataset again."
+        ) from error
 
 
 def totals(rows: Iterable[Row]) -> dict[str, dict]:

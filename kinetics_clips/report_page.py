@@ -13,10 +13,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from kinetics_clips import annotations, datasets, preview, report
+from kinetics_clips import annotations, datasets, frame_index, report, sources
 from kinetics_clips.decoding import EncodedFrames
 from kinetics_clips.report import Row
-from kinetics_clips.windows import CENTER, ClipSpec
 
 FILENAME = "build_report.html"
 
@@ -36,6 +35,12 @@ _SHORT = 64  # frames: those of a clip, by default
 _SMALL_CLASS = 0.25  # of the median class
 
 _TRAIN = "train"
+
+# Reasons of videos that were never candidates for a place among `max_videos`.
+_NOT_TAKEN = ("missing", "empty")
+
+# What None means of a config's value.
+_OF_NONE = {"short_side": "as it is", "fps": "every frame", "max_videos": "all"}
 
 _MAX_NAMES = 5
 _MAX_CLASSES = 12
@@ -90,14 +95,22 @@ def write(builder: tfds.core.DatasetBuilder, rows: Sequence[Row]) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["size"] = lambda n: str(tfds.core.units.Size(int(n)))
+    environment.filters["size"] = _size
     environment.filters["number"] = lambda n: f"{n:,}"
+    environment.filters["count"] = _count
     page = environment.get_template("build_report.html").render(
         _contents(builder, rows)
     )
     path = Path(builder.data_path) / FILENAME
-    path.write_text(page, encoding="utf-8")
+    unfinished = path.with_suffix(".tmp")
+    unfinished.write_text(page, encoding="utf-8")
+    unfinished.replace(path)
     return path
+
+
+def verdict(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> str:
+    """Returns whether a dataset is fit to train on, in a line."""
+    return _VERDICTS[_worst(_checks(rows, info))]
 
 
 def rewrite(builder: tfds.core.DatasetBuilder) -> Path:
@@ -119,8 +132,8 @@ def rewrite(builder: tfds.core.DatasetBuilder) -> Path:
 def _contents(builder: tfds.core.DatasetBuilder, rows: Sequence[Row]) -> dict:
     stored = [row for row in rows if row.status == report.STORED]
     checks = _checks(rows, builder.info)
-    levels = [check.level for check in checks]
-    level = next(level for level in (BAD, LOOK, GOOD) if level in levels)
+    level = _worst(checks)
+    thumbnails, no_thumbnails = _thumbnails(builder)
     return {
         "name": builder.info.full_name,
         "level": level,
@@ -132,79 +145,115 @@ def _contents(builder: tfds.core.DatasetBuilder, rows: Sequence[Row]) -> dict:
         "truncated": _named(rows, report.STORED),
         "classes": _classes(rows, builder.info),
         "plots": _plots(stored),
-        "thumbnails": _thumbnails(builder),
+        "thumbnails": thumbnails,
+        "no_thumbnails": no_thumbnails,
         "settings": _settings(builder.info),
         "csv": report.FILENAME,
     }
 
 
+def _worst(checks: Iterable[Check]) -> str:
+    levels = {check.level for check in checks}
+    return next(level for level in (BAD, LOOK, GOOD) if level in levels)
+
+
 def _checks(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> list[Check]:
+    # Of the videos that were left out on purpose there is no row, but for the missing.
+    is_subset = bool(((info.metadata or {}).get("config") or {}).get("max_videos"))
     annotated = [row for row in rows if row.status != report.UNMATCHED]
+    with_file = [row for row in annotated if row.filename]
     stored = [row for row in annotated if row.status == report.STORED]
-    broken = [row for row in annotated if row.status == report.FAILED and row.filename]
-    share = len(stored) / max(len(annotated), 1)
-    level = BAD if share < _FAR_TOO_FEW_STORED else LOOK
-    text = f"{len(stored):,} of {len(annotated):,} annotated videos are stored"
-    checks = [
-        Check(GOOD if share >= _FEW_STORED else level, f"{text} ({_percent(share)})")
-    ]
-    if info.splits.get(_TRAIN):
-        checks += _class_checks(rows, info)
+    checks = []
+    if not any(row.split == _TRAIN for row in stored):
+        checks.append(Check(BAD, "There is no video to train on"))
+    for split in annotations.SPLITS:
+        mine = [row for row in annotated if row.split == split]
+        if is_subset:
+            mine = [row for row in mine if row.reason not in _NOT_TAKEN]
+        checks += _share_checks(split, mine)
+    if any(row.split == _TRAIN for row in stored):
+        checks += _class_checks(rows, info, is_subset)
 
     def at_most(
-        share: float, some: Sequence, whole: Sequence, none: str, text: str
+        share: float, some: Sequence, whole: Sequence, none: str, one: str, several: str
     ) -> None:
         ratio = len(some) / max(len(whole), 1)
-        found = f"{len(some):,} of {len(whole):,} {text} ({_percent(ratio)})"
+        verb = one if len(some) == 1 else several
+        found = f"{len(some):,} of {len(whole):,} {verb} ({_percent(ratio)})"
         checks.append(Check(LOOK if ratio > share else GOOD, found if some else none))
 
     at_most(
         _MANY,
-        broken,
-        [row for row in annotated if row.filename],
+        [row for row in with_file if row.status == report.FAILED],
+        with_file,
         "Every video file could be decoded",
-        "video files could not be decoded",
+        *["video files could not be decoded"] * 2,
     )
     at_most(
         _MANY,
         [row for row in stored if row.reason == report.TRUNCATED],
         stored,
-        "No stored video ends before its header says",
-        "stored videos end before their header says",
+        "No stored video ends early",
+        "stored videos ends earlier than its header says",
+        "stored videos end earlier than their headers say",
     )
+    short = f"less than {_SHORT} frames"
     at_most(
         _MANY_SHORT,
         [row for row in stored if row.num_frames < _SHORT],
         stored,
-        f"No stored video has less than {_SHORT} frames",
-        f"stored videos have less than {_SHORT} frames: clips of {_SHORT} start over",
+        f"No stored video has {short}",
+        f"stored videos has {short}: a clip of {_SHORT} starts over",
+        f"stored videos have {short}: clips of {_SHORT} start over",
     )
-    unmatched = [row for row in rows if row.status == report.UNMATCHED]
+    passed_over = [row for row in rows if row.status == report.UNMATCHED]
+    archives = [row for row in passed_over if sources.is_archive(row.filename)]
+    if archives:
+        count = _count(len(archives), "archive", "archives")
+        names = _first([row.filename for row in archives])
+        checks.append(Check(LOOK, f"{count} could not be read to the end{names}"))
     at_most(
         _MANY,
-        unmatched,
+        [row for row in passed_over if row not in archives],
         [row for row in rows if row.filename],
-        "Every video file is taken",
+        "No video file is passed over",
+        "video files is passed over",
         "video files are passed over",
     )
     return checks
 
 
-def _class_checks(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> list[Check]:
+def _share_checks(split: str, rows: Sequence[Row]) -> list[Check]:
+    """Says how much is stored of a split, unless nobody wanted it."""
+    if not any(row.filename for row in rows):
+        return []
+    num_stored = sum(row.status == report.STORED for row in rows)
+    share = num_stored / len(rows)
+    level = GOOD if share >= _FEW_STORED else LOOK
+    if split == _TRAIN and share < _FAR_TOO_FEW_STORED:
+        level = BAD
+    return [
+        Check(
+            level,
+            f"{num_stored:,} of {len(rows):,} annotated videos of {split} are stored "
+            f"({_percent(share)})",
+        )
+    ]
+
+
+def _class_checks(
+    rows: Sequence[Row], info: tfds.core.DatasetInfo, is_subset: bool
+) -> list[Check]:
     names = info.features["label"].names
     sizes = _class_sizes(rows, _TRAIN, names)
     empty = [name for name, size in sizes.items() if not size]
-    few = statistics.median(sizes.values()) * _SMALL_CLASS if sizes else 0
+    few = statistics.median(sizes.values()) * _SMALL_CLASS
     small = [name for name, size in sizes.items() if 0 < size < few]
-    checks = [
-        Check(
-            BAD if empty else GOOD,
-            f"{len(empty):,} of {len(names):,} classes have no video to train on"
-            f"{_first(empty)}"
-            if empty
-            else f"All {len(names):,} classes have videos to train on",
-        )
-    ]
+    checks = [Check(GOOD, "Every class has videos to train on")]
+    if empty:
+        verb = "has" if len(empty) == 1 else "have"
+        text = f"{len(empty):,} of {len(names):,} classes {verb} no video to train on"
+        checks = [Check(LOOK if is_subset else BAD, text + _first(empty))]
     if small:
         checks.append(
             Check(
@@ -217,7 +266,8 @@ def _class_checks(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> list[Chec
         row.split == _TRAIN and row.status == report.STORED and not row.label
         for row in rows
     ):
-        checks.append(Check(LOOK, f"{unlabelled:,} videos to train on have no label"))
+        text = _count(unlabelled, "video to train on has", "videos to train on have")
+        checks.append(Check(LOOK, f"{text} no label"))
     return checks
 
 
@@ -248,7 +298,7 @@ def _splits(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> list[dict]:
                 "failed": counts[report.FAILED],
                 "unmatched": counts[report.UNMATCHED],
                 "frames": sum(row.num_frames for row in mine),
-                "duration": _in_words(sum(map(_duration, mine))),
+                "duration": _time(sum(map(_duration, mine))),
                 "bytes": stored.num_bytes if stored else 0,
                 "files": stored.num_shards if stored else 0,
             }
@@ -289,11 +339,10 @@ def _classes(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> list[dict]:
             {
                 "split": split,
                 "count": len(sizes),
-                "median": statistics.median(sizes.values()),
                 "smallest": list(sizes.items())[:_MAX_CLASSES],
                 "largest": list(sizes.items())[-1],
                 "plot": _histogram(
-                    "videos a class", list(sizes.values()), lambda n: f"{n:,.0f}"
+                    "videos a class", list(sizes.values()), lambda n: f"{n:,g}"
                 ),
             }
         )
@@ -304,7 +353,7 @@ def _plots(stored: Sequence[Row]) -> list[Plot]:
     durations = [_duration(row) for row in stored if row.fps]
     return [
         _histogram("frames", [r.num_frames for r in stored], lambda n: f"{n:,.0f}"),
-        _histogram("duration", durations, lambda seconds: f"{seconds:.3g} s"),
+        _histogram("duration", durations, lambda seconds: f"{seconds:.2f} s"),
         _categories(
             "frames a second",
             (f"{row.fps:.4g}" if row.fps else "unknown" for row in stored),
@@ -315,7 +364,7 @@ def _plots(stored: Sequence[Row]) -> list[Plot]:
         _histogram(
             "bytes a video",
             [row.bytes for row in stored],
-            lambda n: str(tfds.core.units.Size(int(n))) if n >= 1 else "0",
+            _size,
         ),
     ]
 
@@ -356,46 +405,58 @@ def _categories(title: str, values: Iterable[str]) -> Plot:
     return Plot(title, [Bar(name, count, count / longest) for name, count in shown])
 
 
-def _thumbnails(builder: tfds.core.DatasetBuilder) -> list[dict]:
+def _thumbnails(builder: tfds.core.DatasetBuilder) -> tuple[list[dict], str]:
+    """Returns the middle frames of some videos, or why there are none."""
     split = next(name for name in annotations.SPLITS if name in builder.info.splits)
     thumbnails = []
-    for label, video_id, frame in _some_frames(builder, split):
-        frame.thumbnail((4 * _THUMBNAIL_HEIGHT, _THUMBNAIL_HEIGHT))
-        jpeg = io.BytesIO()
-        frame.save(jpeg, "JPEG", quality=80)
-        data = base64.b64encode(jpeg.getvalue()).decode()
-        source = f"data:image/jpeg;base64,{data}"
-        thumbnails.append({"source": source, "label": label, "video_id": video_id})
-    return thumbnails
+    try:
+        for jpeg, label, video_id in _some_jpegs(builder, split):
+            frame = Image.open(io.BytesIO(jpeg))
+            frame.thumbnail((4 * _THUMBNAIL_HEIGHT, _THUMBNAIL_HEIGHT))
+            picture = io.BytesIO()
+            frame.save(picture, "JPEG", quality=80)
+            data = base64.b64encode(picture.getvalue()).decode()
+            thumbnails.append(
+                {
+                    "source": f"data:image/jpeg;base64,{data}",
+                    "label": datasets.label_name(builder.info, label) or "no label",
+                    "video_id": video_id.decode("utf-8", "backslashreplace"),
+                }
+            )
+    except (frame_index.FrameIndexError, frame_index.UnreadableVideoError) as error:
+        return [], str(error)
+    except NotImplementedError:  # TFDS gives no random access to every format
+        return [], f"Frames are not shown of {builder.info.file_format.value}."
+    return thumbnails, ""
 
 
-def _some_frames(
+def _some_jpegs(
     builder: tfds.core.DatasetBuilder, split: str
-) -> Iterator[tuple[str, str, Image.Image]]:
-    """Yields label, id and the middle frame of some videos."""
+) -> Iterator[tuple[bytes, int, bytes]]:
+    """Yields a JPEG, label and id of the first videos, which are in random order."""
     if builder.info.file_format is tfds.core.FileFormat.TFRECORD:
-        spec = ClipSpec(length=1, windows=CENTER)
-        for clip in preview.show_clips(builder, split, spec, _NUM_THUMBNAILS).clips:
-            yield clip.label, clip.video_id, Image.fromarray(clip.video[0])
-        return
-    if builder.info.file_format not in tfds.core.FileFormat.with_random_access():
+        path = frame_index.path_of(Path(builder.data_path), split)
+        index = frame_index.FrameIndex(path)
+        for video in range(min(len(index), _NUM_THUMBNAILS)):
+            (jpeg,) = index.read(video, [index.num_frames(video) // 2])
+            features = index.features
+            yield jpeg.tobytes(), features["label"][video], features["video_id"][video]
         return
     examples = builder.as_data_source(split, decoders={"video": EncodedFrames()})
     for number in range(min(len(examples), _NUM_THUMBNAILS)):
         example = examples[number]
-        label = datasets.label_name(builder.info, example["label"]) or "no label"
         jpeg = example["video"][len(example["video"]) // 2]
-        yield label, example["video_id"].decode(), Image.open(io.BytesIO(jpeg))
+        yield jpeg, example["label"], example["video_id"]
 
 
 def _settings(info: tfds.core.DatasetInfo) -> list[tuple[str, object]]:
     metadata = info.metadata or {}
     settings = [("dataset", info.full_name), ("built", metadata.get("built", ""))]
     settings.append(("built from", metadata.get("manual_dir", "")))
-    for name, value in metadata.get("config", {}).items():
-        settings.append((name, "as it is" if value is None else value))
+    for name, value in (metadata.get("config") or {}).items():
+        settings.append((name, _OF_NONE[name] if value is None else value))
     settings.append(("format", info.file_format.value))
-    settings += metadata.get("versions", {}).items()
+    settings += (metadata.get("versions") or {}).items()
     return settings
 
 
@@ -403,7 +464,11 @@ def _duration(row: Row) -> float:
     return row.num_frames / row.fps if row.fps else 0.0
 
 
-def _in_words(seconds: float) -> str:
+def _size(num_bytes: float) -> str:
+    return str(tfds.core.units.Size(int(num_bytes))) if num_bytes >= 1 else "0 bytes"
+
+
+def _time(seconds: float) -> str:
     for unit, length in (("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:,.0f} {unit}"

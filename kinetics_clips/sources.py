@@ -134,7 +134,7 @@ def list_files(root: Path) -> Listing:
     Raises:
       OSError: If a folder cannot be read.
     """
-    with progress.bar(desc="scan", unit=" files", leave=False) as bar:
+    with progress.bar(desc="scan", unit=" files", leave=False, mininterval=1.0) as bar:
         return _list_files(root, bar)
 
 

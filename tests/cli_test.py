@@ -40,7 +40,9 @@ def test_build_names_the_dataset_first_and_last(tmp_path, videos, capsys):
     assert out[0] == "Building kinetics_clips/folder_48px_q60_1videos"
     path = tmp_path / "kinetics_clips/folder_48px_q60_1videos/1.0.0"
     assert out[-1] == f"Built kinetics_clips/folder_48px_q60_1videos at {path}"
-    assert f"Is it fit to train on?      {path / 'build_report.html'}" in out
+    page = path / "build_report.html"
+    # Of two classes, one video.
+    assert f"Fit to train on, but look at what is marked: {page}" in out
     (look,) = (line for line in out if line.startswith("To look at it: "))
     name, *words = shlex.split(look.removeprefix("To look at it:"))
     assert name == "kinetics-clips"
@@ -557,7 +559,7 @@ def test_report_makes_the_page_again(data_dir, tmp_path, capsys):
     path.unlink()
     for dataset in (["kinetics_clips/folder", "--data-dir", tmp_path], [directory]):
         assert run("report", *dataset, capsys=capsys) == (0, [str(path)], "")
-        assert "annotated videos are stored" in path.read_text()
+        assert "annotated videos of train are stored" in path.read_text()
     (directory / "build_report.csv").unlink()
     code, _, err = run("report", directory, capsys=capsys)
     assert code == 1
@@ -598,3 +600,31 @@ def test_help_tells_the_exit_codes(capsys):
     text = capsys.readouterr().out
     for code in (0, 1, 2, 130):
         assert re.search(rf"^  {code} +\w", text, re.MULTILINE)
+
+
+def test_a_build_goes_on_where_nobody_reads_its_output(tmp_path, videos):
+    options = ["--manual-dir", str(videos), "--data-dir", str(tmp_path / "data")]
+    words = shlex.join(map(str, command("build", "folder", *options)))
+    done = subprocess.run(
+        f"{words} | head -1; exit ${{PIPESTATUS[0]}}",
+        shell=True,
+        executable="/bin/bash",
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, "Building kinetics_clips/folder\n")
+    assert "Broken pipe" not in done.stderr
+    assert list((tmp_path / "data").rglob("build_report.html"))
+
+
+def test_a_build_that_was_killed_before_its_page_makes_it(tmp_path, videos, capsys):
+    options = ["--manual-dir", videos, "--data-dir", tmp_path]
+    assert run("build", "folder", *options, capsys=capsys)[0] == 0
+    page = tmp_path / "kinetics_clips/folder/1.0.0/build_report.html"
+    page.unlink()
+    store = resume.Store(tmp_path / "downloads/kinetics_clips/folder", {})
+    builder = kinetics_clips.Builder(config="folder", data_dir=tmp_path)
+    store.finish(builder.info.metadata["built"])
+    store.close()
+    assert run("build", "folder", *options, capsys=capsys)[0] == 0
+    assert page.exists()

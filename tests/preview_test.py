@@ -25,7 +25,7 @@ def shown_of(video, frame_indices=None, *, fps=30.0, whole=None, view=None, **te
     view = view or View(
         (height, width), [(0, 0, height, width)], (height, width), False
     )
-    texts = {"label": "a class", "video_id": "an id", "place": ""} | texts
+    texts = {"label": "a class", "video_id": "an id", "place": "", "rate": fps} | texts
     return preview.Shown(
         video=video,
         frame_indices=frame_indices,
@@ -159,8 +159,8 @@ def test_a_sheet_draws_the_box():
         ({"fps": 0.0}, "frames 0 to 3 · whole frames of 64x48"),
         (
             {"frame_indices": np.array([2, 3, 0, 1]), "fps": 0.0},
-            "frames 2 to 1 · starts over: the video is shorter than the clip · whole "
-            "frames of 64x48",
+            "frames 0 to 3 · again and again: the video is shorter than the clip · "
+            "whole frames of 64x48",
         ),
         (
             {
@@ -176,6 +176,20 @@ def test_a_sheet_draws_the_box():
 )
 def test_what_is_written_of_a_clip(options, text):
     assert preview._details(shown_of(black(), **options)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("Küche · Söhne", "Kuche · Sohne"),
+        ("日本", "\\u65e5\\u672c"),
+        ("a\nb\x00", "a b "),
+        ("ﬁx", "fix"),
+    ],
+)
+def test_letters_that_the_font_lacks_are_written_otherwise(text, same):
+    one, other = (preview._text_image(t, 13, "#000000") for t in (text, same))
+    np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
 
 
 @pytest.mark.parametrize("text", ["", "日本語 ✂", "a\nb\x00", "x" * 500, "Ärger"])
@@ -203,8 +217,47 @@ def test_a_picture_and_a_video_are_written(data_dir, tmp_path):
     assert len(frames) == 6
     # The middle of the first clip, below its title; VP9 is close, not equal.
     expected = np.stack([frame[16:48, 16:48].mean() for frame in shown.clips[0].video])
-    got = np.stack([frame[20 + 56 : 20 + 168, 56:168].mean() for frame in frames])
+    top = 20 + 20 + 16  # a margin, a class, an id
+    got = np.stack(
+        [frame[top + 56 : top + 168, 20 + 56 : 20 + 168].mean() for frame in frames]
+    )
     np.testing.assert_allclose(got, expected, atol=6)
+
+
+@pytest.mark.parametrize(
+    ("spec", "rate"),
+    [
+        (kinetics_clips.ClipSpec(length=2, fps=12.5), 12.5),
+        (kinetics_clips.ClipSpec(length=2, stride=4), 7.5),
+    ],
+)
+def test_a_video_moves_as_it_was_shot(data_dir, tmp_path, spec, rate):
+    shown = preview.show_clips(NAME, "train", spec, num=1, data_dir=data_dir)
+    shown.save(tmp_path / "clips.webm")
+    with av.open(str(tmp_path / "clips.webm")) as container:
+        assert float(container.streams.video[0].average_rate) == pytest.approx(rate)
+
+
+def test_a_box_of_a_pixel_is_drawn():
+    view = View((480, 640), [(470, 630, 1, 1)], (48, 48), False)
+    shown = shown_of(black(1), whole=black(1, 480, 640)[0], view=view)
+    assert preview.Preview("title", [shown], 1).sheet().min() == 0
+
+
+def test_clips_beyond_memory_are_refused(data_dir):
+    spec = kinetics_clips.ClipSpec(crop=9999)
+    with pytest.raises(ValueError, match=r"fit into 4 GiB together, got 6 clips of"):
+        preview.show_clips(NAME, "train", spec, data_dir=data_dir)
+
+
+def test_without_an_index_the_seed_chooses_videos(streamed_dir):
+    firsts = {
+        preview.show_clips(NAME, "train", SPEC, 1, seed=seed, data_dir=streamed_dir)
+        .clips[0]
+        .video_id
+        for seed in range(8)
+    }
+    assert len(firsts) > 1
 
 
 def test_other_files_are_refused(tmp_path):

@@ -1,7 +1,11 @@
+import dataclasses
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+import simplejpeg
+import tensorflow_datasets as tfds
 from conftest import build, write_tree
 from selenium import webdriver
 
@@ -66,14 +70,20 @@ def rows_of(num_stored, num_missing=0, num_bad=0, label="a", **values):
 def test_a_build_ends_with_a_page_that_says_what_is_wrong(builder):
     page = page_of(builder)
     assert "Fit to train on, but look at what is marked" in page
-    assert "4 of 5 annotated videos are stored (80 %)" in page
-    assert "All 2 classes have videos to train on" in page
+    assert "3 of 4 annotated videos of train are stored (75 %)" in page
+    assert "1 of 1 annotated videos of validation are stored (100 %)" in page
+    assert "Every class has videos to train on" in page
     assert "1 of 5 video files could not be decoded (20 %)" in page
-    assert "1 of 4 stored videos have less than 64 frames" in page
+    assert "1 of 4 stored videos has less than 64 frames" in page
     assert "not a video" in page and "no annotation" in page
     assert page.count("data:image/jpeg;base64,") == 3
-    for what in ("jpeg_quality", "85", "opencv", "built from", "tensorflow_datasets"):
-        assert what in page
+    rows = dict(
+        re.findall(r"<tr><td>(\w+)</td><td class=\"wrap\">(.*)</td></tr>", page)
+    )
+    assert rows["jpeg_quality"] == "85"
+    assert rows["max_videos"] == "all" and rows["fps"] == "every frame"
+    assert rows["simplejpeg"] == simplejpeg.__version__
+    assert rows["tensorflow_datasets"] == tfds.__version__
 
 
 def test_every_name_is_escaped(builder):
@@ -91,13 +101,11 @@ def test_it_opens_in_a_browser(builder, browser):
     text = browser.execute_script("return document.body.innerText")
     assert HOSTILE in text
     assert "Fit to train on" in text[:200]
-    script = "return performance.getEntriesByType('resource').map(r => r.name)"
-    assert all(name.startswith("data:") for name in browser.execute_script(script))
-    assert all(
-        browser.execute_script(
-            "return [...document.images].map(i => i.complete && i.naturalWidth > 0)"
-        )
-    )
+    script = "return [...document.images].map(i => i.complete && i.naturalWidth > 0)"
+    assert browser.execute_script(script) == [True] * 3
+    sources = re.findall(r'(?:src|href|url)[=(]"?([^" )]*)', page_of(builder))
+    assert len(sources) >= 3
+    assert all(source.startswith(("data:image/jpeg;", "x")) for source in sources)
 
 
 @needs_chromium
@@ -142,17 +150,23 @@ def luminance(colour: str) -> float:
 @pytest.mark.parametrize(
     ("rows", "level", "text"),
     [
-        (rows_of(100), "good", "100 of 100 annotated videos are stored (100 %)"),
-        (rows_of(95, 5), "good", "95 of 100 annotated videos are stored (95 %)"),
-        (rows_of(94, 6), "look", "94 of 100 annotated videos are stored (94 %)"),
-        (rows_of(49, 51), "bad", "49 of 100 annotated videos are stored (49 %)"),
+        (rows_of(100), "good", "100 of 100 annotated videos of train are stored (100"),
+        (rows_of(95, 5), "good", "95 of 100 annotated videos of train are stored"),
+        (rows_of(94, 6), "look", "94 of 100 annotated videos of train are stored"),
+        (rows_of(49, 51), "bad", "49 of 100 annotated videos of train are stored"),
+        (rows_of(0, 5), "bad", "There is no video to train on"),
+        (
+            [*rows_of(9), Row("", "", "", "train/all.tar", "unmatched", "unreadable")],
+            "look",
+            "1 archive could not be read to the end: train/all.tar",
+        ),
         (rows_of(1999, 1), "good", "stored (over 99.9 %)"),
         (rows_of(99, 0, 1), "good", "1 of 100 video files could not be decoded (1 %)"),
         (rows_of(98, 0, 2), "look", "2 of 100 video files could not be decoded (2 %)"),
         (
             [*rows_of(10), Row("train", "", "", "x.mp4", "unmatched")],
             "look",
-            "1 of 11 video files are passed over (9.1 %)",
+            "1 of 11 video files is passed over (9.1 %)",
         ),
         (rows_of(10, label=""), "look", "10 videos to train on have no label"),
     ],
@@ -166,13 +180,44 @@ def test_classes_without_videos_are_named(builder):
     checks = report_page._checks(rows_of(10), builder.info)
     assert (
         "bad",
-        f"1 of 2 classes have no video to train on: {HOSTILE}",
+        f"1 of 2 classes has no video to train on: {HOSTILE}",
     ) in checks
     rows = rows_of(100) + rows_of(10, label=HOSTILE)
     assert (
         "look",
         f"1 class has less than a quarter of the videos of the median class: {HOSTILE}",
     ) in report_page._checks(rows, builder.info)
+
+
+def test_splits_are_looked_at_one_by_one(builder):
+    rows = rows_of(100) + rows_of(10, label=HOSTILE)
+    # Nobody has downloaded the test split, and half of validation is missing.
+    rows += [Row("test", str(n), "", "", "failed", "missing") for n in range(900)]
+    others = rows_of(40, 60)
+    rows += [dataclasses.replace(row, split="validation") for row in others]
+    found = {
+        check.text: check.level for check in report_page._checks(rows, builder.info)
+    }
+    assert not any(" of test " in text for text in found)
+    assert found["40 of 100 annotated videos of validation are stored (40 %)"] == "look"
+    assert "bad" not in found.values()
+    train = [dataclasses.replace(row, split="validation") for row in rows_of(50)]
+    assert report_page.verdict(train, builder.info) == "Not fit to train on yet"
+
+
+def test_a_subset_that_is_whole_is_fit(builder, monkeypatch):
+    monkeypatch.setitem(builder.info.metadata["config"], "max_videos", 30)
+    rows = rows_of(20, 500) + rows_of(10, label=HOSTILE)
+    assert report_page.verdict(rows, builder.info) == "Fit to train on"
+
+
+def test_without_frames_the_page_says_why(builder, tmp_path):
+    shutil.copytree(builder.data_dir, tmp_path / "copy")
+    copy = datasets.find(tmp_path / "copy")
+    (tmp_path / "copy" / "train.frame_index").unlink()
+    page = report_page.rewrite(copy).read_text(encoding="utf-8")
+    assert "data:image" not in page
+    assert "kinetics-clips index" in page
 
 
 @pytest.mark.parametrize(
