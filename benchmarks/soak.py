@@ -1,0 +1,367 @@
+"""Tries for a long time to break builds and readers, and counts what is lost.
+
+    python benchmarks/soak.py                        # all: half an hour
+    python benchmarks/soak.py videos --mutants 5000  # or: kills, disk, shards, ...
+
+- `videos`: damaged copies of videos of several codecs. Each is stored, with frames that
+  decode, or reported with its reason.
+- `kills`: builds whose main process, or one of its workers, is killed (SIGKILL) at
+  random moments, and which go on until they end: the same records, report and metadata
+  as without; and no directory, meanwhile, that TFDS takes for a dataset and is none.
+- `disk`: builds on a disk that is full (a tmpfs, which takes root) at another place
+  each time: an error, no dataset, and the same records when there is room again.
+- `shards`: a dataset with one byte after the other flipped, of shard and index: an
+  error or the clips that were stored, never others.
+- `load`: eight processes that read random clips and check the number in every frame,
+  for `--seconds`; the growth of their memory.
+- `flood`: a build of `--flood` tiny videos, and the memory it takes.
+
+What is neither right nor reported is lost: that column has to be 0.
+"""
+
+import argparse
+import collections
+import contextlib
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import cv2
+import hostile
+import loky
+import numpy as np
+import psutil
+import resume
+import tables
+import tensorflow_datasets as tfds
+
+import kinetics_clips
+from kinetics_clips import ClipSource, ClipSpec, frames, synthetic, workers
+from kinetics_clips.annotations import Annotation
+from kinetics_clips.sources import File
+from kinetics_clips.videos import Video
+
+_SETTINGS = frames.EncodeSettings(short_side=None, jpeg_quality=85, fps=None)
+_KINDS = ("B-frames", "HEVC", "VP9", "AV1", "MJPEG", "MPEG-2", "transport stream")
+_NUM_READERS = 8
+_MIB = 1 << 20
+
+
+class Outcome(NamedTuple):
+    """What became of what was tried; `lost` is neither right nor reported."""
+
+    tried: int
+    right: int
+    reported: int
+    lost: int
+    note: str = ""
+
+
+def main() -> int:
+    sections: dict[str, Callable[[Path, argparse.Namespace], Outcome]] = {
+        "videos": _videos,
+        "kills": _kills,
+        "disk": _disk,
+        "shards": _shards,
+        "load": _load,
+        "flood": _flood,
+    }
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help="(default: all)")
+    parser.add_argument("--mutants", type=int, default=5_000, help="(default: 5,000)")
+    parser.add_argument("--kills", type=int, default=50, help="(default: 50)")
+    parser.add_argument("--disks", type=int, default=8, help="(default: 8)")
+    parser.add_argument("--seconds", type=float, default=600, help="(default: 600)")
+    parser.add_argument("--flood", type=int, default=100_000, help="(default: 100,000)")
+    parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
+    parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.read:
+        return _read(args.read, args.seconds, args.seed)
+    if unknown := set(args.sections).difference(sections):
+        parser.error(f"SECTION must be of {', '.join(sections)}, got {unknown}")
+    print(tables.machine(("av", "tensorflow", "tensorflow-datasets")), flush=True)
+    print("| section | tried | right | reported | lost | |")
+    print("|---|---|---|---|---|---|")
+    num_lost = 0
+    for name in args.sections or sections:
+        with tempfile.TemporaryDirectory() as directory:
+            outcome = sections[name](Path(directory), args)
+        counts = " | ".join(f"{count:,}" for count in outcome[:4])
+        print(f"| {name} | {counts} | {outcome.note} |", flush=True)
+        num_lost += outcome.lost
+    return 1 if num_lost else 0
+
+
+def _videos(root: Path, args: argparse.Namespace) -> Outcome:
+    to_encode = []
+    for kind in _KINDS:
+        unusual = hostile.UNUSUAL[kind]
+        original = root / f"original{unusual.suffix}"
+        hostile.write_unusual(original, unusual)
+        count = args.mutants // len(_KINDS)
+        for number, (_, content) in enumerate(
+            hostile.mutants(original.read_bytes(), count, args.seed)
+        ):
+            path = root / f"{kind} {number}{unusual.suffix}"
+            path.write_bytes(content)
+            status = path.stat()
+            file = File(root, path.name, status.st_size, status.st_mtime_ns)
+            to_encode.append(Video(Annotation("train", path.name, "a"), file))
+    reasons: collections.Counter[str] = collections.Counter()
+    right = lost = 0
+    memory = 0
+    for _, result in workers.encode_all(to_encode, _SETTINGS):
+        if isinstance(result, frames.VideoError):
+            reasons[result.reason] += 1
+            continue
+        decodes = [
+            cv2.imdecode(np.frombuffer(jpeg, np.uint8), 1) is not None
+            for jpeg in result.frames
+        ]
+        right += all(decodes)
+        lost += not all(decodes)
+        for child in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                memory = max(memory, child.memory_info().rss)
+    reported = sum(reasons.values())
+    lost += len(to_encode) - right - lost - reported
+    named = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+    note = f"{named}; a worker takes at most {memory / _MIB:.0f} MiB"
+    return Outcome(len(to_encode), right, reported, lost, note)
+
+
+def _kills(root: Path, args: argparse.Namespace) -> Outcome:
+    rng = random.Random(args.seed)
+    resume.write_videos(root / "videos", 150, 12)
+    start = time.perf_counter()
+    resume.build(root / "videos", root / "whole").wait()
+    whole_time = time.perf_counter() - start
+    expected = resume.contents(root / "whole")
+    kills = lost = num_builds = of_workers = 0
+    ends = False
+    while kills < args.kills or not ends:
+        run = resume.build(root / "videos", root / "killed")
+        moment = time.monotonic() + rng.uniform(0.05, 1.0) * whole_time
+        while run.poll() is None and time.monotonic() < moment:
+            time.sleep(0.02)
+            lost += _is_false_dataset(root / "killed")
+        if run.poll() is None and kills < args.kills:
+            kills += 1
+            children = psutil.Process(run.pid).children(recursive=True)
+            if children and rng.random() < 0.5:
+                of_workers += 1
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    rng.choice(children).kill()
+            else:
+                run.kill()
+                psutil.wait_procs(children, timeout=30)
+        ends = run.wait() == 0
+        if ends:
+            num_builds += 1
+            lost += resume.contents(root / "killed") != expected
+            shutil.rmtree(root / "killed")
+    note = f"{of_workers} of a worker; {num_builds} builds came to their end"
+    return Outcome(kills, max(kills - lost, 0), 0, lost, note)
+
+
+def _is_false_dataset(data_dir: Path) -> bool:
+    """Returns whether there is what TFDS takes for a dataset, and is not whole."""
+    directory = data_dir / "kinetics_clips/folder/1.0.0"
+    if not (directory / "dataset_info.json").exists():
+        return False
+    needed = ("train.frame_index", "build_report.csv", "features.json", "metadata.json")
+    return not all((directory / name).exists() for name in needed)
+
+
+def _disk(root: Path, args: argparse.Namespace) -> Outcome:
+    if os.geteuid():
+        return Outcome(0, 0, 0, 0, "not tried: mounting takes root")
+    resume.write_videos(root / "videos", 150, 12)
+    resume.build(root / "videos", root / "whole").wait()
+    expected = resume.contents(root / "whole")
+    num_bytes = sum(p.stat().st_size for p in (root / "whole").rglob("*"))
+    reported = lost = 0
+    for number in range(args.disks):
+        small = root / "small"
+        small.mkdir()
+        # From no room at all to nearly as much as the kept frames and shards take.
+        size = round(2.2 * num_bytes * (number + 0.5) / args.disks)
+        _mount("tmpfs", f"size={size}", small)
+        try:
+            data_dir = small / "data"
+            code = _build_quietly(root / "videos", data_dir)
+            name = "kinetics_clips/folder/1.0.0/dataset_info.json"
+            failed_well = code == 1 and not (data_dir / name).exists()
+            _mount("tmpfs", f"remount,size={20 * num_bytes}", small)
+            again = _build_quietly(root / "videos", data_dir)
+            same = again == 0 and resume.contents(data_dir) == expected
+            reported += failed_well and same
+            lost += not (failed_well and same)
+        finally:
+            subprocess.run(["umount", small], check=True)
+        small.rmdir()
+    return Outcome(args.disks, 0, reported, lost, "complete when there was room again")
+
+
+def _mount(kind: str, options: str, directory: Path) -> None:
+    subprocess.run(["mount", "-t", kind, "-o", options, kind, directory], check=True)
+
+
+def _build_quietly(manual_dir: Path, data_dir: Path) -> int:
+    """Builds without looking at the room first; returns the exit code."""
+    script = (
+        "import sys\n"
+        "from kinetics_clips import check, cli\n"
+        "check.require_room = lambda needs: None\n"
+        "sys.exit(cli.main(sys.argv[1:]))\n"
+    )
+    arguments = ["build", "folder", "--manual-dir", manual_dir, "--data-dir", data_dir]
+    return subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True
+    ).returncode
+
+
+def _shards(root: Path, args: argparse.Namespace) -> Outcome:
+    for video_id, number in (("a/one", 5), ("b/two", 4)):
+        path = root / "videos/train" / f"{video_id}.mp4"
+        path.parent.mkdir(parents=True)
+        synthetic.write_video(path, number, height=32, width=48)
+    _build_quietly(root / "videos", root / "data")
+    directory = root / "data/kinetics_clips/folder/1.0.0"
+    spec = ClipSpec(length=4)
+    source = ClipSource(directory, "train", spec, seed=args.seed)
+    clips = [source[number] for number in range(len(source))]
+    (shard,) = directory.glob("*-train.tfrecord-*")
+    right = reported = lost = 0
+    for path in (shard, directory / "train.frame_index"):
+        status, original = path.stat(), path.read_bytes()
+        for at in range(len(original)):
+            damaged = bytearray(original)
+            damaged[at] ^= 1 << (at % 8)
+            path.write_bytes(damaged)
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+            for number, expected in enumerate(clips):
+                try:
+                    source = ClipSource(directory, "train", spec, seed=args.seed)
+                    clip = source[number]
+                except (
+                    kinetics_clips.FrameIndexError,
+                    kinetics_clips.UnreadableVideoError,
+                ):
+                    reported += 1
+                    continue
+                same = all(np.array_equal(clip[name], expected[name]) for name in clip)
+                right += same
+                lost += not same
+        path.write_bytes(original)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    return Outcome(right + reported + lost, right, reported, lost, "reads of a clip")
+
+
+def _load(root: Path, args: argparse.Namespace) -> Outcome:
+    for number in range(24):
+        path = root / f"videos/train/{number % 3}/{number}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        synthetic.write_video(path, 150, height=96, width=128)
+    _build_quietly(root / "videos", root / "data")
+    directory = root / "data/kinetics_clips/folder/1.0.0"
+    readers = [
+        subprocess.Popen(
+            [sys.executable, __file__, "--read", directory, "--seconds",
+             str(args.seconds), "--seed", str(number)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(_NUM_READERS)
+    ]  # fmt: skip
+    read = lost = 0
+    slopes = []
+    for reader in readers:
+        out, _ = reader.communicate()
+        if reader.returncode:
+            lost += 1
+            continue
+        clips, wrong, slope = out.split()
+        read, lost = read + int(clips), lost + int(wrong)
+        slopes.append(float(slope))
+    note = (
+        f"clips of {_NUM_READERS} processes in {args.seconds:.0f} s; memory grows by "
+        f"{max(slopes, default=0):.2f} MiB a minute at most"
+    )
+    return Outcome(read, read - lost, 0, lost, note)
+
+
+def _read(directory: Path, seconds: float, seed: int) -> int:
+    """Reads and checks clips; prints how many, how many wrong, and MiB a minute."""
+    spec = ClipSpec(length=64)
+    batches = iter(
+        kinetics_clips.load_clips(
+            directory, "train", spec, batch_size=4, seed=seed, num_epochs=None
+        ).as_numpy_iterator()
+        if seed % 2
+        else _endless(ClipSource(directory, "train", spec), seed)
+    )
+    clips = wrong = 0
+    times, memory = [], []
+    end = time.monotonic() + seconds
+    start = time.monotonic() + min(30.0, seconds / 4)  # until all is warm
+    while (now := time.monotonic()) < end:
+        batch = next(batches)
+        for video, indices in zip(batch["video"], batch["frame_indices"], strict=True):
+            numbers = [synthetic.read_number(frame) for frame in video]
+            wrong += numbers != indices.tolist()
+            clips += 1
+        if now > start:
+            times.append(now / 60)
+            memory.append(psutil.Process().memory_info().rss / _MIB)
+    print(clips, wrong, np.polyfit(times, memory, 1)[0] if len(times) > 1 else 0.0)
+    sys.stdout.flush()
+    return 0
+
+
+def _endless(source: ClipSource, seed: int):
+    rng = np.random.default_rng(seed)
+    while True:
+        yield source.batch(rng.integers(len(source), size=4))
+
+
+def _flood(root: Path, args: argparse.Namespace) -> Outcome:
+    original = root / "original.mp4"
+    synthetic.write_video(original, 2, height=32, width=48)
+    for number in range(args.flood):
+        folder = root / f"videos/train/{number % 400:03d}"
+        if number < 400:
+            folder.mkdir(parents=True)
+        os.link(original, folder / f"{number}.mp4")
+    start = time.perf_counter()
+    run = resume.build(root / "videos", root / "data")
+    memory = 0
+    process = psutil.Process(run.pid)
+    while run.poll() is None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            memory = max(memory, process.memory_info().rss)
+        time.sleep(0.5)
+    took = time.perf_counter() - start
+    stored = 0
+    if run.returncode == 0:
+        builder = tfds.builder("kinetics_clips/folder", data_dir=root / "data")
+        stored = builder.info.splits["train"].num_examples
+    note = (
+        f"videos in {took:.0f} s on {loky.cpu_count()} cores; the main process takes "
+        f"{memory / _MIB:.0f} MiB"
+    )
+    return Outcome(args.flood, stored, 0, args.flood - stored, note)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
