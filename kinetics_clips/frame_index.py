@@ -6,6 +6,7 @@ a description of both. With it, a window of any video is one positioned read.
 
 import bisect
 import contextlib
+import errno
 import itertools
 import json
 import mmap
@@ -184,9 +185,10 @@ class FrameIndex:
           The encoded frames, uint8 `[num_bytes]` each, in the memory read into.
 
         Raises:
-          UnreadableVideoError: If they are not what was written; names video and frame.
+          UnreadableVideoError: If they are not what was written, or the disk fails;
+            names the video.
           FrameIndexError: If the shard has changed since it was indexed.
-          OSError: If the shard cannot be read.
+          OSError: If the shard cannot be opened.
         """
         first = int(self._first_frames[video])
         rows = self._frames[first : int(self._first_frames[video + 1])][list(frames)]
@@ -199,7 +201,16 @@ class FrameIndex:
         if offsets[-1] < 0 or position + num_bytes > shard.num_bytes:
             raise self._damaged(video, frames[-1])
         data = allocate(num_bytes) if allocate else np.empty(num_bytes, np.uint8)
-        self._read_into(data, shard, position)
+        try:
+            self._read_into(data, shard, position)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            raise UnreadableVideoError(
+                f"{self.describe(video)} must be readable, got {error.strerror} of the "
+                f"disk at byte {position}. Restore the shard, or build the dataset "
+                "again."
+            ) from error
         encoded = []
         for frame, offset, length, checksum in zip(
             frames, offsets, lengths, rows["checksum"].tolist(), strict=True

@@ -4,12 +4,14 @@
 """
 
 import collections
+import errno
 import gzip
 import os
 import resource
 import shutil
 import struct
 import subprocess
+import sys
 import tarfile
 import tracemalloc
 from pathlib import Path
@@ -18,7 +20,7 @@ import cv2
 import hostile
 import numpy as np
 import pytest
-from conftest import build, read_report, video_of, write_tree
+from conftest import build, numbers, read_report, video_of, write_tree
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -372,3 +374,81 @@ def test_a_bomb_takes_no_memory(tmp_path):
         tracemalloc.stop()
     assert file.problem[0] == "too large"
     assert peak < 20 << 20
+
+
+# Luck: kills and full disks are in `cli_test.py` and `soak.py`.
+
+
+def test_a_disk_that_fails_is_an_error_or_skipped(small, monkeypatch, caplog):
+    directory, spec, clips = small
+    source = ClipSource(directory, "train", spec, seed=0)
+    start = int(source._indexes[0]._records[1])  # of the second video
+    preadv = os.preadv
+
+    def fail(descriptor, buffers, offset):
+        if offset >= start:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return preadv(descriptor, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", fail)
+    np.testing.assert_array_equal(source[0]["video"], clips[0]["video"])
+    with pytest.raises(
+        kinetics_clips.UnreadableVideoError,
+        match=r"video .* of .*train\.tfrecord.* must be readable, got Input/output",
+    ):
+        source[1]
+    batch = source.batch([0, 1], on_error="skip")
+    assert batch["video_id"].tolist() == [clips[0]["video_id"]]
+    assert "skipped: video" in caplog.text
+
+
+def command(root: Path, data_dir: Path, *options: str) -> list:
+    words = [sys.executable, "-m", "kinetics_clips", "build", "folder"]
+    return [*words, "--manual-dir", root, "--data-dir", data_dir, *options]
+
+
+def test_two_builds_at_once_give_one_dataset(tmp_path):
+    write_tree(tmp_path / "videos", "train", {f"a/{n}": 12 for n in range(24)})
+    data_dir = tmp_path / "data"
+    running = [
+        subprocess.Popen(
+            command(tmp_path / "videos", data_dir, "--no-resume"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    printed = [one.communicate()[0] for one in running]
+    codes = sorted(one.returncode for one in running)
+    assert codes[0] == 0 and codes[1] in (0, 1), printed
+    for one, text in zip(running, printed, strict=True):
+        line = "kinetics-clips: error: " if one.returncode else "Built kinetics_clips"
+        assert any(each.startswith(line) for each in text.splitlines()), text
+    directory = data_dir / "kinetics_clips/folder/1.0.0"
+    source = ClipSource(directory, "train", ClipSpec(length=12), seed=0)
+    assert len(source) == 24
+    for clip in source:
+        assert numbers(clip["video"]) == list(range(12))
+    assert [path.name for path in directory.parent.iterdir()] == ["1.0.0"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting takes root")
+def test_a_disk_that_may_only_be_read_is_a_clear_line(tmp_path):
+    write_tree(tmp_path / "videos", "train", {"a/one": 4})
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", disk]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("nothing may be mounted here")
+    try:
+        done = subprocess.run(
+            command(tmp_path / "videos", disk / "data"), capture_output=True, text=True
+        )
+    finally:
+        subprocess.run(["umount", disk], check=True)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("kinetics-clips: error: ")
+    assert "Read-only file system" in last and str(disk) in last
