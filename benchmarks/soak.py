@@ -155,7 +155,8 @@ def _kills(root: Path, args: argparse.Namespace) -> Outcome:
         while run.poll() is None and time.monotonic() < moment:
             time.sleep(0.02)
             lost += _is_false_dataset(root / "killed")
-        if run.poll() is None and kills < args.kills:
+        is_killed = run.poll() is None and kills < args.kills
+        if is_killed:
             kills += 1
             children = psutil.Process(run.pid).children(recursive=True)
             if children and rng.random() < 0.5:
@@ -165,7 +166,8 @@ def _kills(root: Path, args: argparse.Namespace) -> Outcome:
             else:
                 run.kill()
                 psutil.wait_procs(children, timeout=30)
-        ends = run.wait() == 0
+        # One that was killed at its very end says that the dataset exists.
+        ends = run.wait() == 0 or (not is_killed and _is_there(root / "killed"))
         if ends:
             num_builds += 1
             lost += resume.contents(root / "killed") != expected
@@ -177,10 +179,14 @@ def _kills(root: Path, args: argparse.Namespace) -> Outcome:
 def _is_false_dataset(data_dir: Path) -> bool:
     """Returns whether there is what TFDS takes for a dataset, and is not whole."""
     directory = data_dir / "kinetics_clips/folder/1.0.0"
-    if not (directory / "dataset_info.json").exists():
+    if not _is_there(data_dir):
         return False
     needed = ("train.frame_index", "build_report.csv", "features.json", "metadata.json")
     return not all((directory / name).exists() for name in needed)
+
+
+def _is_there(data_dir: Path) -> bool:
+    return (data_dir / "kinetics_clips/folder/1.0.0/dataset_info.json").exists()
 
 
 def _disk(root: Path, args: argparse.Namespace) -> Outcome:

@@ -194,6 +194,8 @@ def test_a_signal_ends_a_build_and_its_workers(tmp_path, signal_number):
         ),
         stderr=subprocess.PIPE,
         start_new_session=True,
+        # What a shell starts in the background ignores Ctrl-C, and so would the build.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     kept = tmp_path / "data/downloads/kinetics_clips/folder"
     try:
