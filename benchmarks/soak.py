@@ -342,9 +342,10 @@ def _endless(source: ClipSource, seed: int):
 
 
 def _flood(root: Path, args: argparse.Namespace) -> Outcome:
-    original = root / "original.mp4"
-    synthetic.write_video(original, 2, height=32, width=48)
     for number in range(args.flood):
+        original = root / f"{number // 10_000}.mp4"  # a file system bounds its links
+        if not original.exists():
+            synthetic.write_video(original, 2, height=32, width=48)
         folder = root / f"videos/train/{number % 400:03d}"
         if number < 400:
             folder.mkdir(parents=True)
