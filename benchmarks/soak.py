@@ -53,6 +53,7 @@ from kinetics_clips.videos import Video
 _SETTINGS = frames.EncodeSettings(short_side=None, jpeg_quality=85, fps=None)
 _KINDS = ("B-frames", "HEVC", "VP9", "AV1", "MJPEG", "MPEG-2", "transport stream")
 _NUM_READERS = 8
+_DATASET = "kinetics_clips/folder/1.0.0"
 _MIB = 1 << 20
 
 
@@ -178,7 +179,7 @@ def _kills(root: Path, args: argparse.Namespace) -> Outcome:
 
 def _is_false_dataset(data_dir: Path) -> bool:
     """Returns whether there is what TFDS takes for a dataset, and is not whole."""
-    directory = data_dir / "kinetics_clips/folder/1.0.0"
+    directory = data_dir / _DATASET
     if not _is_there(data_dir):
         return False
     needed = ("train.frame_index", "build_report.csv", "features.json", "metadata.json")
@@ -186,7 +187,7 @@ def _is_false_dataset(data_dir: Path) -> bool:
 
 
 def _is_there(data_dir: Path) -> bool:
-    return (data_dir / "kinetics_clips/folder/1.0.0/dataset_info.json").exists()
+    return (data_dir / _DATASET / "dataset_info.json").exists()
 
 
 def _disk(root: Path, args: argparse.Namespace) -> Outcome:
@@ -206,8 +207,7 @@ def _disk(root: Path, args: argparse.Namespace) -> Outcome:
         try:
             data_dir = small / "data"
             code = _build_quietly(root / "videos", data_dir)
-            name = "kinetics_clips/folder/1.0.0/dataset_info.json"
-            failed_well = code == 1 and not (data_dir / name).exists()
+            failed_well = code == 1 and not _is_there(data_dir)
             _mount("tmpfs", f"remount,size={20 * num_bytes}", small)
             again = _build_quietly(root / "videos", data_dir)
             same = again == 0 and resume.contents(data_dir) == expected
@@ -243,7 +243,7 @@ def _shards(root: Path, args: argparse.Namespace) -> Outcome:
         path.parent.mkdir(parents=True)
         synthetic.write_video(path, number, height=32, width=48)
     _build_quietly(root / "videos", root / "data")
-    directory = root / "data/kinetics_clips/folder/1.0.0"
+    directory = root / "data" / _DATASET
     spec = ClipSpec(length=4)
     source = ClipSource(directory, "train", spec, seed=args.seed)
     clips = [source[number] for number in range(len(source))]
@@ -280,7 +280,7 @@ def _load(root: Path, args: argparse.Namespace) -> Outcome:
         path.parent.mkdir(parents=True, exist_ok=True)
         synthetic.write_video(path, 150, height=96, width=128)
     _build_quietly(root / "videos", root / "data")
-    directory = root / "data/kinetics_clips/folder/1.0.0"
+    directory = root / "data" / _DATASET
     readers = [
         subprocess.Popen(
             [sys.executable, __file__, "--read", directory, "--seconds",

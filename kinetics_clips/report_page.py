@@ -164,14 +164,15 @@ def _checks(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> list[Check]:
     with_file = [row for row in annotated if row.filename]
     stored = [row for row in annotated if row.status == report.STORED]
     checks = []
-    if not any(row.split == _TRAIN for row in stored):
+    can_train = any(row.split == _TRAIN for row in stored)
+    if not can_train:
         checks.append(Check(BAD, "There is no video to train on"))
     for split in annotations.SPLITS:
         mine = [row for row in annotated if row.split == split]
         if is_subset:
             mine = [row for row in mine if row.reason not in _NOT_TAKEN]
         checks += _share_checks(split, mine)
-    if any(row.split == _TRAIN for row in stored):
+    if can_train:
         checks += _class_checks(rows, info, is_subset)
 
     def at_most(
@@ -214,7 +215,7 @@ def _checks(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> list[Check]:
         checks.append(Check(LOOK, f"{count} could not be read to the end{names}"))
     at_most(
         _MANY,
-        [row for row in passed_over if row not in archives],
+        [row for row in passed_over if not sources.is_archive(row.filename)],
         [row for row in rows if row.filename],
         "No video file is passed over",
         "video files is passed over",
@@ -361,11 +362,7 @@ def _plots(stored: Sequence[Row]) -> list[Plot]:
         _categories(
             "size, width x height", (f"{row.width} x {row.height}" for row in stored)
         ),
-        _histogram(
-            "bytes a video",
-            [row.bytes for row in stored],
-            _size,
-        ),
+        _histogram("bytes a video", [row.bytes for row in stored], _size),
     ]
 
 
