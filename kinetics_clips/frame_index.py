@@ -27,16 +27,21 @@ from kinetics_clips import datasets, progress, tfrecords
 SUFFIX = ".frame_index"
 
 # The file's last bytes: length and CRC32C of the description, which stands before them.
-_MAGIC = b"KCINDEX1"
+_FORMAT = b"KCINDEX"
+_MAGIC = _FORMAT + b"2"
 _TRAILER = struct.Struct("<QI8s")
 
 # A frame: where its bytes lie in the record's data, and their CRC32C.
 _FRAME = np.dtype([("offset", "<u4"), ("length", "<u4"), ("checksum", "<u4")])
 
+# Rows of frames that have a checksum together: a window takes one block or two.
+_BLOCK = 256
+
 _ALIGNMENT = 64
 
 # How the values of a feature are kept. Texts follow each other in a table of bytes.
 _INT, _FLOAT, _TEXT = "<i8", "<f4", "text"
+_BYTES = "|u1"
 
 # Bytes of shards under which one process does it all: others take a second to start.
 _MIN_PARALLEL_BYTES = 1 << 29
@@ -74,6 +79,7 @@ class Texts(Sequence[bytes]):
     """The texts of a feature, in the order of the videos."""
 
     def __init__(self, ends: np.ndarray, content: np.ndarray):
+        _require_rising(ends, len(content))
         self._ends, self._content = ends, content
 
     def __len__(self) -> int:
@@ -111,23 +117,28 @@ class FrameIndex:
         self._content = np.frombuffer(mapped, np.uint8)
         try:
             description = self._description()
-            self.shards = [Shard(*shard) for shard in description["shards"]]
-            tables = {
-                name: self._table(*place)
-                for name, place in description["tables"].items()
-            }
-            self._frames = tables["frames"].view(_FRAME)
-            self._first_frames = tables["first frames"]
-            self._records = tables["records"]
+            self.shards = [_shard(*shard) for shard in description["shards"]]
+            self._tables = description["tables"]
+            self._frames = self._table("frames", _BYTES).view(_FRAME)
+            self._checksums = self._table("frame checksums", "<u4")
+            self._first_frames = self._table("first frames", _INT)
+            self._records = self._table("records", _INT)
             self.features = {
                 name: (
-                    Texts(tables[f"{name} ends"], tables[f"{name} bytes"])
+                    Texts(
+                        self._table(f"{name} ends", _INT),
+                        self._table(f"{name} bytes", _BYTES),
+                    )
                     if kind == _TEXT
-                    else tables[name]
+                    else self._table(name, kind)
                 )
                 for name, kind in description["features"].items()
             }
-        except (KeyError, TypeError, ValueError, struct.error) as error:
+            self._require_consistent()
+        except (
+            AttributeError, KeyError, RecursionError, TypeError, ValueError,
+            struct.error,
+        ) as error:  # fmt: skip
             raise self._error(f"is damaged: {error}") from error
         self._first_videos = list(
             itertools.accumulate((s.num_videos for s in self.shards), initial=0)
@@ -192,6 +203,11 @@ class FrameIndex:
         """
         first = int(self._first_frames[video])
         rows = self._frames[first : int(self._first_frames[video + 1])][list(frames)]
+        for block in {(first + frame) // _BLOCK for frame in frames}:
+            if _checksum_of(self._frames, block) != self._checksums[block]:
+                raise UnreadableVideoError(
+                    self._text(f"is damaged where it tells of {self.describe(video)}")
+                )
         start = int(rows["offset"][0])
         offsets = (rows["offset"].astype(np.int64) - start).tolist()
         lengths = rows["length"].tolist()
@@ -242,6 +258,8 @@ class FrameIndex:
     def _description(self) -> dict:
         length, checksum, magic = _TRAILER.unpack(self._content[-_TRAILER.size :])
         if magic != _MAGIC:
+            if magic.startswith(_FORMAT):
+                raise self._error(f"is of another version of this package: {magic}")
             raise ValueError(f"it must end with {_MAGIC}, got {magic}")
         end = len(self._content) - _TRAILER.size
         if length > end:
@@ -251,14 +269,28 @@ class FrameIndex:
             raise ValueError("its description does not have its checksum")
         return json.loads(description.tobytes())
 
-    def _table(
-        self, dtype: str, offset: int, num_bytes: int, checksum: int | None
-    ) -> np.ndarray:
+    def _table(self, name: str, dtype: str) -> np.ndarray:
+        kind, offset, num_bytes, checksum = self._tables[name]
+        if kind != dtype:
+            raise ValueError(f"{name} of {kind}, not {dtype}")
+        if not 0 <= offset <= offset + num_bytes <= len(self._content):
+            raise ValueError(f"{name} of {num_bytes} bytes at {offset}")
         table = self._content[offset : offset + num_bytes]
-        # Of the frames each is verified when it is read.
-        if checksum is not None and google_crc32c.value(table) != checksum:
-            raise ValueError("a table does not have its checksum")
+        # That of the frames is verified in blocks, when they are read.
+        if name != "frames" and google_crc32c.value(table) != checksum:
+            raise ValueError(f"{name} does not have its checksum")
         return table.view(dtype)
+
+    def _require_consistent(self) -> None:
+        """Requires that tables fit each other, in whatever way they were made."""
+        num_videos = sum(shard.num_videos for shard in self.shards)
+        for values in (self._records, self._first_frames[1:], *self.features.values()):
+            if len(values) != num_videos:
+                raise ValueError(f"{num_videos} videos, and values of {len(values)}")
+        _require_rising(self._first_frames, len(self._frames))
+        num_blocks = -(-len(self._frames) // _BLOCK)
+        if len(self._checksums) != num_blocks or (self._records < 0).any():
+            raise ValueError("places of records or checksums of frames")
 
     def _require_unchanged(self, shard: Shard, status: os.stat_result) -> None:
         if (status.st_size, status.st_mtime_ns) != (shard.num_bytes, shard.modified):
@@ -285,6 +317,27 @@ class FrameIndex:
             f"`kinetics-clips index {shlex.quote(str(self.path.parent))}`; where that "
             "fails too, restore the shard or build the dataset again."
         )
+
+
+def _shard(name: str, num_videos: int, num_bytes: int, modified: int) -> Shard:
+    """Returns a shard, of the index's own directory, with numbers that can be."""
+    if Path(name).name != name or not all(
+        isinstance(value, int) for value in (num_videos, num_bytes, modified)
+    ):
+        raise ValueError(f"a shard {name!r}")
+    if num_videos < 0 or num_bytes < 0:
+        raise ValueError(f"{num_videos} videos in {num_bytes} bytes of {name}")
+    return Shard(name, num_videos, num_bytes, modified)
+
+
+def _require_rising(ends: np.ndarray, last: int) -> None:
+    if not len(ends) or ends[0] or ends[-1] != last or (np.diff(ends) < 0).any():
+        raise ValueError(f"places that do not rise from 0 to {last}")
+
+
+def _checksum_of(frames: np.ndarray, block: int) -> int:
+    rows = frames[block * _BLOCK : (block + 1) * _BLOCK]
+    return google_crc32c.value(rows.view(np.uint8))
 
 
 def path_of(directory: Path, split: str) -> Path:
@@ -452,7 +505,7 @@ def _write(path: Path, kinds: dict[str, str], shards: Iterable[_Rows]) -> None:
     indexed: list[Shard] = []
     num_frames, records = [np.zeros(1, np.int64)], [np.zeros(0, np.int64)]
     features: dict[str, list] = {name: [] for name in kinds}
-    with temporary.open("wb") as file:
+    with temporary.open("w+b") as file:
         for rows in shards:
             indexed.append(rows.shard)
             file.write(rows.frames)
@@ -460,16 +513,19 @@ def _write(path: Path, kinds: dict[str, str], shards: Iterable[_Rows]) -> None:
             records.append(rows.records)
             for name, values in rows.features.items():
                 features[name] += values
-        places = {"frames": ("|u1", 0, file.tell(), None)}
+        places = {"frames": (_BYTES, 0, file.tell(), None)}
         tables = {
-            "first frames": np.cumsum(np.concatenate(num_frames), dtype="<i8"),
-            "records": np.concatenate(records).astype("<i8"),
+            "frame checksums": _checksums(file),
+            "first frames": np.cumsum(np.concatenate(num_frames), dtype=_INT),
+            "records": np.concatenate(records).astype(_INT),
         }
         for name, kind in kinds.items():
             if kind == _TEXT:
                 lengths = [0, *map(len, features[name])]
-                tables[f"{name} ends"] = np.cumsum(lengths, dtype="<i8")
-                tables[f"{name} bytes"] = np.frombuffer(b"".join(features[name]), "u1")
+                tables[f"{name} ends"] = np.cumsum(lengths, dtype=_INT)
+                tables[f"{name} bytes"] = np.frombuffer(
+                    b"".join(features[name]), _BYTES
+                )
             else:
                 tables[name] = np.array(features[name], kind)
         for name, table in tables.items():
@@ -481,6 +537,17 @@ def _write(path: Path, kinds: dict[str, str], shards: Iterable[_Rows]) -> None:
         checksum = google_crc32c.value(description)
         file.write(_TRAILER.pack(len(description), checksum, _MAGIC))
     os.replace(temporary, path)
+
+
+def _checksums(file: BinaryIO) -> np.ndarray:
+    """Returns the checksum of every block of the frames that a file holds."""
+    num_frames = file.tell() // _FRAME.itemsize
+    if not num_frames:
+        return np.empty(0, "<u4")
+    file.flush()
+    frames = np.memmap(file, _FRAME, "r", shape=(num_frames,))
+    blocks = range(-(-num_frames // _BLOCK))
+    return np.array([_checksum_of(frames, block) for block in blocks], "<u4")
 
 
 def _append(file: BinaryIO, table: np.ndarray) -> tuple[str, int, int, int]:

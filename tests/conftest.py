@@ -10,6 +10,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import hypothesis
 import numpy as np
 import psutil
 import pytest
@@ -20,6 +21,16 @@ from kinetics_clips import frame_index, synthetic
 from kinetics_clips.annotations import Annotation
 from kinetics_clips.sources import File
 from kinetics_clips.videos import Video
+
+# The same examples each time, however long one takes on a busy machine. Fixtures serve
+# all examples of a test, so that a test has to leave them as they were.
+hypothesis.settings.register_profile(
+    "kinetics_clips",
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
+hypothesis.settings.load_profile("kinetics_clips")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DUMMY_DATA = REPOSITORY / "dummy_data"

@@ -1,13 +1,18 @@
+import json
 import os
 import pickle
 import shutil
+import struct
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from conftest import TRAIN, VALIDATION
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import kinetics_clips
 from kinetics_clips import frame_index
@@ -25,6 +30,18 @@ def directory(data_dir, tmp_path) -> Path:
     copy = tmp_path / "folder/1.0.0"
     shutil.copytree(data_dir / "kinetics_clips/folder/1.0.0", copy)
     return copy
+
+
+@pytest.fixture
+def path(directory) -> Path:
+    """Of the index of its training split."""
+    return frame_index.path_of(directory, "train")
+
+
+@pytest.fixture
+def original(path) -> bytes:
+    """What that index is before anything happens to it."""
+    return path.read_bytes()
 
 
 def shard_of(directory: Path) -> Path:
@@ -181,15 +198,37 @@ def test_a_damaged_frame_is_an_error_that_names_it(directory):
             frame_index.build(builder)
 
 
-def test_every_damaged_byte_of_an_index_is_noticed_or_harmless(directory):
-    path = frame_index.path_of(directory, "train")
-    content = path.read_bytes()
+# Length and checksum of the description, and what tells the format.
+TRAILER = struct.Struct("<QI8s")
+
+
+def signed(description: bytes) -> bytes:
+    """Returns a description with the end of a file that belongs to it."""
+    checksum = google_crc32c.value(description)
+    return description + TRAILER.pack(len(description), checksum, b"KCINDEX2")
+
+
+def contents_or_errors(directory: Path) -> list:
+    """Returns what an index gives of every video: features, and JPEGs or None."""
     index = opened(directory)
-    jpegs = [contents(index, video) for video in range(len(index))]
-    features = {name: list(values) for name, values in index.features.items()}
+    found = []
+    for video in range(len(index)):
+        try:
+            jpegs = contents(index, video)
+        except UnreadableVideoError:
+            jpegs = None
+        features = [values[video] for _, values in sorted(index.features.items())]
+        found.append((features, jpegs))
+    return found
+
+
+def test_every_damaged_byte_of_an_index_is_noticed_or_harmless(
+    directory, path, original
+):
+    expected = contents_or_errors(directory)
     num_noticed = 0
-    for number in range(len(content)):
-        damaged = bytearray(content)
+    for number in range(len(original)):
+        damaged = bytearray(original)
         damaged[number] ^= 1 << number % 8
         path.write_bytes(damaged)
         try:
@@ -197,22 +236,115 @@ def test_every_damaged_byte_of_an_index_is_noticed_or_harmless(directory):
         except FrameIndexError:
             num_noticed += 1
             continue
-        # Frames are verified when they are read.
-        assert {n: list(values) for n, values in index.features.items()} == features
+        features = {name: list(values) for name, values in index.features.items()}
+        assert features == {
+            name: [values[at] for values, _ in expected]
+            for at, name in enumerate(sorted(features))
+        }
         if number % 12 > 3 and number % 37:  # of most frames only their place
             continue
-        for video, expected in enumerate(jpegs):
+        for video, (_, jpegs) in enumerate(expected):
             try:
-                assert contents(index, video) == expected
+                assert contents(index, video) == jpegs
             except UnreadableVideoError:
                 num_noticed += 1
-    assert num_noticed > len(content) // 10
+    assert num_noticed > len(original) // 10
+
+
+@settings(max_examples=300)
+@given(draw=st.data())
+def test_no_block_of_an_index_can_be_lost_or_moved(directory, path, original, draw):
+    """As of a disk that wrote elsewhere, or not at all."""
+    path.write_bytes(original)
+    expected = contents_or_errors(directory)
+    length = draw.draw(st.sampled_from([4, 12, 24, 96, 1200, 4096]))
+    places = st.integers(0, len(original) // 12).map(lambda row: row * 12)
+    at, whence = draw.draw(places), draw.draw(places)
+    block = draw.draw(st.sampled_from([bytes(length), original[whence:][:length]]))
+    damaged = original[:at] + block + original[at + length :]
+    path.write_bytes(damaged[: len(original)])
+    try:
+        found = contents_or_errors(directory)
+    except FrameIndexError:
+        return
+    for (features, jpegs), (features_before, before) in zip(
+        found, expected, strict=True
+    ):
+        assert features == features_before
+        assert jpegs in (None, before)
+
+
+json_values = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.sampled_from([-1, 0, 1, 2, 12, 64, 1 << 31, 1 << 63]),
+        st.floats(),
+        st.sampled_from(["<i8", "<f4", "|u1", "O", "text", "frames", "../x", "a\0b"]),
+        st.text(max_size=5),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=5), inner)
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=600)
+@given(draw=st.data())
+def test_any_description_is_an_index_or_an_error(directory, path, original, draw):
+    """Also one that nobody has written, and has its checksum all the same."""
+    length, *_ = TRAILER.unpack(original[-TRAILER.size :])
+    tables = original[: -TRAILER.size - length]
+    description = json.loads(original[len(tables) : -TRAILER.size])
+    for _ in range(draw.draw(st.integers(1, 3))):
+        inside, at = description, draw.draw(st.sampled_from(sorted(description)))
+        while isinstance(inside[at], dict | list) and inside[at]:
+            if draw.draw(st.integers(0, 3)) == 0:
+                break
+            inside = inside[at]
+            keys = sorted(inside) if isinstance(inside, dict) else range(len(inside))
+            at = draw.draw(st.sampled_from(keys))
+        if draw.draw(st.integers(0, 5)) == 0 and isinstance(inside, dict):
+            if len(description) > 1 or inside is not description:
+                del inside[at]
+        else:
+            inside[at] = draw.draw(json_values)
+    path.write_bytes(tables + signed(json.dumps(description).encode()))
+    try:
+        contents_or_errors(directory)
+    except FrameIndexError as error:
+        assert str(path) in str(error)
+
+
+@settings(max_examples=200)
+@given(st.binary(max_size=100), st.booleans())
+def test_any_bytes_are_no_index(directory, path, content, has_checksum):
+    path.write_bytes(signed(content) if has_checksum else content)
+    with pytest.raises(FrameIndexError, match=r"(is damaged|must be readable)"):
+        opened(directory)
+
+
+def test_a_description_nested_deeper_than_python_goes_is_an_error(directory, path):
+    path.write_bytes(signed(b"[" * 200_000))
+    with pytest.raises(FrameIndexError, match="is damaged: maximum recursion depth"):
+        opened(directory)
+
+
+def test_an_index_of_another_version_is_an_error_that_says_so(
+    directory, path, original
+):
+    path.write_bytes(original[:-1] + b"1")
+    with pytest.raises(
+        FrameIndexError, match=r"is of another version .*Make it anew: kinetics-clips"
+    ):
+        opened(directory)
 
 
 @pytest.mark.parametrize("length", [0, 1, 19, 20, 100, 1000])
-def test_a_cut_index_is_an_error(directory, length):
-    path = frame_index.path_of(directory, "train")
-    path.write_bytes(path.read_bytes()[:length])
+def test_a_cut_index_is_an_error(directory, path, original, length):
+    path.write_bytes(original[:length])
     with pytest.raises(FrameIndexError, match=r"(is damaged|must be readable)"):
         opened(directory)
 

@@ -18,7 +18,7 @@ def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
     return cv2.add(picture, rng.integers(30, size=picture.shape, dtype=np.uint8))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     st.integers(1, 90),
     st.integers(1, 90),

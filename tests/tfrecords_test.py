@@ -42,7 +42,6 @@ def write(path, records) -> list[bytes]:
     return list(records)
 
 
-@settings(deadline=None)
 @given(features)
 def test_features_are_those_of_tensorflow(values):
     data = serialized(values)
@@ -53,7 +52,6 @@ def test_features_are_those_of_tensorflow(values):
     assert found == values
 
 
-@settings(deadline=None)
 @given(features, other_lists)
 def test_lists_of_bytes_become_features(values, lists):
     others = tf.train.Example.FromString(serialized(values).tobytes()).features
@@ -65,7 +63,7 @@ def test_lists_of_bytes_become_features(values, lists):
     assert len(data) == expected.ByteSize()
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(features, st.data())
 def test_damaged_examples_are_values_or_an_error(values, draw):
     data = serialized(values).copy()

@@ -957,7 +957,7 @@ def test_require_videos_lists_a_few_entries_of_the_directory(tmp_path):
 # Anything at all.
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_find_kinetics_finds_the_class_however_it_is_spelled(tmp_path_factory, data):
     release = data.draw(st.sampled_from(KINETICS))
@@ -1005,7 +1005,7 @@ def file_names(draw) -> str:
     return name.replace("::/", "::")
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     release=st.sampled_from(["k400", "folder"]),
     names=st.lists(file_names(), max_size=12, unique=True),

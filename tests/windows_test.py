@@ -188,7 +188,7 @@ def test_half_of_all_clips_are_flipped():
     assert not windows.draw_view(rng, 8, 8, ClipSpec()).flip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from(
         [
