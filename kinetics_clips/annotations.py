@@ -18,6 +18,8 @@ SPLITS = {
 }
 SPLIT_OF_WORD = {word: split for split, words in SPLITS.items() for word in words}
 
+_REQUIRED = ("youtube_id", "time_start", "time_end")
+
 _YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}")
 _SECONDS = r"_([0-9]{1,6})(?:\.[0-9]*)?"
 _STEM = re.compile(f"({_YOUTUBE_ID.pattern})(?:{_SECONDS}{_SECONDS})?")
@@ -108,7 +110,7 @@ def is_table(path: Path) -> bool:
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         # A line of a file that is no CSV may be of any length.
         first = file.readline(10_000)
-    return {"youtube_id", "time_start", "time_end"} <= set(*csv.reader([first]))
+    return set(_REQUIRED) <= set(*csv.reader([first]))
 
 
 def read_csv(path: Path, labels: Labels) -> list[Annotation]:
@@ -132,12 +134,19 @@ def read_csv(path: Path, labels: Labels) -> list[Annotation]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.DictReader(file)
         try:
-            for column in ("youtube_id", "time_start", "time_end"):
-                if column not in (rows.fieldnames or []):
+            columns = rows.fieldnames or []
+            for column in _REQUIRED:
+                if column not in columns:
                     raise ValueError(
                         f"{path} must have a column {column!r}, got "
-                        f"{', '.join(rows.fieldnames or []) or 'an empty file'}. Use "
-                        "the official Kinetics CSV of this split."
+                        f"{_shown(', '.join(columns)) or 'an empty file'}. Use the "
+                        "official Kinetics CSV of this split."
+                    )
+            for column in (*_REQUIRED, "label", "split"):
+                if columns.count(column) > 1:
+                    raise _RowError(
+                        f"each column must be there once, got {column!r} "
+                        f"{columns.count(column)} times."
                     )
             return [_parse_row(row, split_of(path.stem), labels) for row in rows]
         except UnicodeDecodeError as error:  # met a block ahead of the line
@@ -155,18 +164,18 @@ def _parse_row(row: dict, split_of_file: str | None, labels: Labels) -> Annotati
     if split is None:
         raise _RowError(
             "the split must be told by the file's name, such as train.csv, or by a "
-            f"column 'split', got {row.get('split')!r}."
+            f"column 'split', got {_shown(row.get('split'))!r}."
         )
     if split_of_file not in (None, split):
         raise _RowError(
             f"split must be {split_of_file!r} as the file's name says, got "
-            f"{row['split']!r}. Is this the CSV of another split?"
+            f"{_shown(row['split'])!r}. Is this the CSV of another split?"
         )
     youtube_id = row["youtube_id"] or ""
     if not _YOUTUBE_ID.fullmatch(youtube_id):
         raise _RowError(
             "youtube_id must be 11 letters, digits, '-' or '_', "
-            f"got {youtube_id[:40]!r}."
+            f"got {_shown(youtube_id)!r}."
         )
     start, end = (_seconds(row, column) for column in ("time_start", "time_end"))
     text = row.get("label") or ""
@@ -176,9 +185,14 @@ def _parse_row(row: dict, split_of_file: str | None, labels: Labels) -> Annotati
     if text and label is None:
         raise _RowError(
             f"label must be one of the release's {len(labels.names)} class names, got "
-            f"{text[:80]!r}. Is this the CSV of another release?"
+            f"{_shown(text)!r}. Is this the CSV of another release?"
         )
     return Annotation(split, video_id_of(youtube_id, start, end), label)
+
+
+def _shown(text: str | None) -> str | None:
+    """Returns as much of a text, which may be of any length, as an error can show."""
+    return text and text[:80]
 
 
 def _seconds(row: dict, column: str) -> int:
@@ -187,7 +201,9 @@ def _seconds(row: dict, column: str) -> int:
     except (TypeError, ValueError, OverflowError):
         seconds = -1
     if not 0 <= seconds < 1_000_000:
-        raise _RowError(f"{column} must be a number of seconds, got {row[column]!r}.")
+        raise _RowError(
+            f"{column} must be a number of seconds, got {_shown(row[column])!r}."
+        )
     return seconds
 
 

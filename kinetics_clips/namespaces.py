@@ -13,6 +13,8 @@ from tensorflow_datasets.core.community import register_path
 
 _KEYS = {"paths", "info"}
 
+_MAX_PROBLEM = 500  # characters
+
 
 def register_namespaces(path: str | os.PathLike) -> list[str]:
     """Makes namespaces known to TFDS: names for directories that hold datasets.
@@ -41,7 +43,7 @@ def register_namespaces(path: str | os.PathLike) -> list[str]:
     path = Path(path).absolute()
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # not TOML, or not UTF-8
+    except (RecursionError, ValueError) as error:  # not TOML, or not UTF-8
         raise _bad(path, f"TOML in UTF-8, got: {error}") from error
     if not content:
         raise _bad(path, "at least one namespace, such as [team], got none")
@@ -79,13 +81,22 @@ def _config(path: Path, name: str, table: object) -> community_config.NamespaceC
         )
     directories = []
     for text in paths:
-        if "://" not in text:  # one directory has one name, whichever way leads to it
-            text = os.path.realpath(path.parent / Path(text).expanduser())
-        directory = tfds.core.Path(text)
+        try:
+            directory = _directory(path.parent, text)
+        except (RuntimeError, ValueError) as error:  # of nobody's home, or with NUL
+            raise _bad(
+                path, f"directories as `paths` of [{name}], got {text!r}: {error}"
+            ) from error
         if text.startswith("github://") or not directory.is_dir():
-            raise _bad(path, f"directories as `paths` of [{name}], got {text}")
+            raise _bad(path, f"directories as `paths` of [{name}], got {directory}")
         directories.append(directory)
     return community_config.NamespaceConfig(paths=directories, info=table.get("info"))
+
+
+def _directory(parent: Path, text: str) -> tfds.core.Path:
+    if "://" not in text:  # one directory has one name, whichever way leads to it
+        text = os.path.realpath(parent / Path(text).expanduser())
+    return tfds.core.Path(text)
 
 
 def _is_text(value: object) -> bool:
@@ -93,4 +104,6 @@ def _is_text(value: object) -> bool:
 
 
 def _bad(path: Path, problem: str) -> ValueError:
+    if len(problem) > _MAX_PROBLEM:  # a value may be of any length
+        problem = problem[:_MAX_PROBLEM] + "..."
     return ValueError(f"{path} must hold {problem}.")

@@ -157,6 +157,16 @@ def test_read_csv_names_file_and_line(tmp_path, text, message):
         read(tmp_path, text)
 
 
+@pytest.mark.parametrize("column", ["youtube_id", "time_end", "label", "split"])
+def test_read_csv_refuses_a_column_that_is_there_twice(tmp_path, column):
+    path = tmp_path / "train.csv"
+    path.write_text(f"label,youtube_id,time_start,time_end,split,{column}\n")
+    with pytest.raises(
+        ValueError, match=rf"train\.csv, line 1: .* once, got '{column}' 2 times"
+    ):
+        annotations.read_csv(path, annotations.labels_of("k400"))
+
+
 def test_read_csv_needs_to_know_the_split(tmp_path):
     text = "label,youtube_id,time_start,time_end\nzumba,AAAAAAAAAAA,1,11\n"
     with pytest.raises(ValueError, match=r"line 2: the split must be told by"):

@@ -4,6 +4,7 @@
 """
 
 import collections
+import csv
 import errno
 import gzip
 import os
@@ -27,7 +28,7 @@ from conftest import (
     video_of,
     write_tree,
 )
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kinetics_clips
@@ -227,11 +228,7 @@ HOSTILE_IDS = [
 ]  # fmt: skip
 
 
-@settings(
-    max_examples=300,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-    deadline=None,
-)
+@settings(max_examples=300)
 @given(
     content=st.one_of(
         st.binary(max_size=300),
@@ -252,7 +249,9 @@ HOSTILE_IDS = [
     )
 )  # fmt: skip
 def test_any_table_is_read_or_an_error_with_its_name(tmp_path, content):
-    path = tmp_path / "train.csv"
+    root = tmp_path / "root"
+    root.mkdir(exist_ok=True)
+    path = root / "train.csv"
     path.write_bytes(content)
     try:
         rows = list(annotations.read_csv(path, annotations.labels_of("k400")))
@@ -260,13 +259,13 @@ def test_any_table_is_read_or_an_error_with_its_name(tmp_path, content):
         assert str(path) in str(error)
     else:
         assert all(row.split in annotations.SPLITS for row in rows)
+    try:
+        videos.find(root, "k400")
+    except ValueError as error:
+        assert str(path) in str(error)
 
 
-@settings(
-    max_examples=60,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-    deadline=None,
-)
+@settings(max_examples=60)
 @given(ids=st.lists(st.sampled_from(HOSTILE_IDS), min_size=1, max_size=6))
 def test_no_id_leads_out_of_the_root(tmp_path, ids):
     root = tmp_path / "root"
@@ -288,12 +287,32 @@ def test_no_id_leads_out_of_the_root(tmp_path, ids):
                 assert video.file.path.resolve().is_relative_to(root.resolve())
 
 
-def test_a_field_of_ten_megabytes_is_an_error_or_a_row(tmp_path):
+@pytest.mark.parametrize("column", range(4))  # the split may be anything
+@pytest.mark.parametrize("line", [0, 1])
+@pytest.mark.parametrize("size", [100_000, 10_000_000])
+def test_a_giant_field_is_a_short_error(tmp_path, size, line, column):
+    fields = [
+        ["label", "youtube_id", "time_start", "time_end", "split"],
+        ["abseiling", "AAAAAAAAAA0", "0", "10", "train"],
+    ]
+    fields[line][column] = "x" * size
     path = tmp_path / "train.csv"
-    header = "label,youtube_id,time_start,time_end,split\n"
-    path.write_text(header + "abseiling," + "x" * 10_000_000 + ",0,10,train\n")
-    with pytest.raises(ValueError, match=r"train\.csv"):
-        list(annotations.read_csv(path, annotations.labels_of("k400")))
+    path.write_text("\n".join(map(",".join, fields)))
+    with pytest.raises(ValueError, match=r"train\.csv") as error:
+        annotations.read_csv(path, annotations.labels_of("k400"))
+    assert len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize("text", ["=1+1", '=HYPERLINK("x")', "@SUM(A1)", "+1", "-1"])
+def test_formulas_are_no_annotations(tmp_path, text):
+    path = tmp_path / "train.csv"
+    for row in ([text, "AAAAAAAAAA0", "0"], ["abseiling", text, "0"]):
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["label", "youtube_id", "time_start", "time_end", "split"])
+            writer.writerow([*row, "10", "train"])
+        with pytest.raises(ValueError, match=r"train\.csv, line 2: .* got '"):
+            annotations.read_csv(path, annotations.labels_of("k400"))
 
 
 # Shards.

@@ -1,3 +1,4 @@
+import json
 import re
 import shutil
 import uuid
@@ -6,6 +7,8 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from conftest import run_script
+from hypothesis import given
+from hypothesis import strategies as st
 
 import kinetics_clips
 from kinetics_clips import ClipSource, ClipSpec, load_clips, register_namespaces
@@ -87,6 +90,59 @@ def test_a_bad_file_is_an_error_that_says_why(tmp_path, text, problem):
     with pytest.raises(ValueError, match=re.escape(f"{path} must hold ")) as error:
         register_namespaces(path)
     assert problem in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[team]\npaths = 'a\\u0000b'",
+        '[team]\npaths = "a\\u0000b"',
+        "[team]\npaths = '~nobody-of-that-name/data'",
+        "[team]\npaths = " + "[" * 100_000,
+        f"[team]\npaths = '{'x' * 5000}'",
+        "\ufeff[team]\npaths = 1",
+        "[team]\r\npaths = 1\r\n",
+        "[team]\npaths = '.'\npaths = '.'",
+        "[team]\npaths = '.'\n[team]\npaths = '.'",
+        f"[team]\npaths = '{'x' * 10_000_000}'",
+    ],
+)
+def test_a_hostile_file_is_an_error_with_its_name(tmp_path, text):
+    path = write(tmp_path, text)
+    with pytest.raises(ValueError, match=re.escape(f"{path} must hold ")) as error:
+        register_namespaces(path)
+    assert len(str(error.value)) < 1000
+
+
+toml_values = st.one_of(
+    st.text(max_size=8),
+    st.sampled_from(["gone", "~nobody/x", "a\0b", "/", "github://a", "://", ""]),
+    st.integers(),
+    st.booleans(),
+)
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=200),
+        st.text(max_size=60).map(lambda text: f"[team]\n{text}".encode()),
+        st.dictionaries(
+            st.sampled_from(["paths", "info", "other"]),
+            st.one_of(toml_values, st.lists(toml_values, max_size=3)),
+        ).map(
+            lambda table: "\n".join(
+                ["[team]", *(f"{key} = {json.dumps(v)}" for key, v in table.items())]
+            ).encode()
+        ),
+    )
+)
+def test_any_file_is_registered_or_an_error_with_its_name(tmp_path, content):
+    path = tmp_path / "any.toml"
+    path.write_bytes(content)
+    try:
+        register_namespaces(path)
+    except ValueError as error:
+        assert str(error).startswith(f"{path} must hold ")
 
 
 def test_names_are_what_tfds_takes(data_dir, tmp_path, name):
