@@ -53,6 +53,7 @@ setuptools.setup(
             "grain",
             "hypothesis",
             "jax",
+            "mfusepy",  # disks that fail, by Debian's fuse3
             "psutil",
             "pytest>=9",
             "pytest-xdist",

@@ -90,7 +90,20 @@ def swap(dataset_dir: Path) -> None:
         shutil.rmtree(replaced)
     dataset_dir.rename(replaced)
     beside(dataset_dir).rename(dataset_dir)
-    shutil.rmtree(replaced)
+    try:
+        shutil.rmtree(replaced)
+    except OSError as error:  # the new one is complete
+        log_left_over(replaced, error)
+
+
+def log_left_over(directory: Path, error: OSError) -> None:
+    """Logs that a directory, of no more use, could not be removed, and what to do."""
+    _log.warning(
+        "%s is of no more use, but could not be removed: %s. Remove it: rm -r %s",
+        directory,
+        error,
+        shlex.quote(str(directory)),
+    )
 
 
 def finish_swap(dataset_dir: Path) -> bool:

@@ -334,8 +334,14 @@ https://github.com/cvdfoundation/kinetics-dataset
         if self._rows:  # it was not there
             self._write_page()
         if self._store:  # not before all is in its place
-            self._store.remove()
-            self._store = None
+            self._remove_store()
+
+    def _remove_store(self) -> None:
+        store, self._store = self._store, None
+        try:
+            store.remove()
+        except OSError as error:  # the dataset is complete
+            build_dirs.log_left_over(store.directory, error)
 
     def _write_page(self) -> None:
         from kinetics_clips import report_page

@@ -146,9 +146,13 @@ class Store:
         _write(path, lambda file: file.write(built.encode()))
 
     def remove(self) -> None:
-        """Removes the directory and all that it keeps."""
+        """Removes the directory and all that it keeps.
+
+        Raises:
+          OSError: If something of it cannot be removed.
+        """
+        self.close()  # NFS keeps a file, under another name, for as long as it is open
         _remove(self.directory)
-        self.close()
 
     def _path(self, video: Video) -> Path:
         # Ids may hold any character, and a folder must not hold 300,000 files.

@@ -17,6 +17,7 @@ import tracemalloc
 from pathlib import Path
 
 import cv2
+import faulty_disk
 import hostile
 import numpy as np
 import pytest
@@ -48,6 +49,10 @@ SETTINGS = frames.EncodeSettings(short_side=None, jpeg_quality=95, fps=None)
 
 # Of 255 levels: JPEG at quality 95, and another way to RGB.
 TOLERANCE = 1.5
+
+needs_fuse = pytest.mark.skipif(
+    not faulty_disk.can_be_mounted(), reason="there is no FUSE"
+)
 
 needs_ffmpeg = pytest.mark.skipif(
     shutil.which("ffmpeg") is None, reason="the ffmpeg program is not installed"
@@ -474,6 +479,21 @@ def test_two_builds_at_once_give_one_dataset(tmp_path):
     for clip in source:
         assert numbers(clip["video"]) == list(range(12))
     assert [path.name for path in directory.parent.iterdir()] == ["1.0.0"]
+
+
+@needs_fuse
+def test_a_build_on_a_disk_over_the_network_leaves_nothing(tmp_path):
+    """FUSE, as NFS, keeps what is removed for as long as it is open."""
+    disk, mounted = tmp_path / "disk", tmp_path / "mounted"
+    mounted.mkdir()
+    write_tree(disk / "videos", "train", {"a/one": 4})
+    with faulty_disk.mounted(disk, mounted):
+        words = command(mounted / "videos", mounted / "data")
+        done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr
+    assert os.listdir(disk / "data/kinetics_clips/folder") == ["1.0.0"]
+    assert not os.listdir(disk / "data/downloads/kinetics_clips")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting takes root")
