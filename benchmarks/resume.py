@@ -111,9 +111,11 @@ def write_videos(root: Path, num_videos: int, num_frames: int) -> None:
         )
 
 
-def build(manual_dir: Path, data_dir: Path) -> subprocess.Popen:
-    """Starts the command that builds; it logs beside its `data_dir`."""
-    with data_dir.with_suffix(".log").open("a") as log:
+def build(
+    manual_dir: Path, data_dir: Path, log_name: Path | None = None
+) -> subprocess.Popen:
+    """Starts the command that builds; it logs beside its `data_dir`, or as told."""
+    with (log_name or data_dir).with_suffix(".log").open("a") as log:
         return subprocess.Popen(
             [
                 *(sys.executable, "-m", "kinetics_clips", "build", "folder"),
@@ -125,7 +127,7 @@ def build(manual_dir: Path, data_dir: Path) -> subprocess.Popen:
 
 
 def contents(data_dir: Path) -> tuple:
-    """Returns all that a dataset says, but for when it was built.
+    """Returns all that a dataset says, but for when and whence it was built.
 
     Records are compared as parsed: TFDS writes the fields of one in any order.
     """
@@ -140,7 +142,8 @@ def contents(data_dir: Path) -> tuple:
             records.append(hashlib.sha256(text.encode()).hexdigest())
     with (Path(builder.data_path) / "build_report.csv").open(newline="") as file:
         rows = list(csv.reader(file))
-    metadata = {k: v for k, v in builder.info.metadata.items() if k != "built"}
+    not_compared = ("built", "manual_dir")
+    metadata = {k: v for k, v in builder.info.metadata.items() if k not in not_compared}
     return records, rows, metadata, builder.info.splits["train"].shard_lengths
 
 

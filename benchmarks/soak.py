@@ -8,6 +8,9 @@
 - `kills`: builds whose main process, or one of its workers, is killed (SIGKILL) at
   random moments, and which go on until they end: the same records, report and metadata
   as without; and no directory, meanwhile, that TFDS takes for a dataset and is none.
+- `steps`: builds on a disk (FUSE) on which, one after the other, every operation that
+  changes something fails once with EIO, or the process is killed that asks for it; or a
+  read fails. An error, or a reported video; and the same records afterwards.
 - `disk`: builds on a disk that is full (a tmpfs, which takes root) at another place
   each time: an error, no dataset, and the same records when there is room again.
 - `shards`: a dataset with one byte after the other flipped, of shard and index: an
@@ -21,6 +24,7 @@ What is neither right nor reported is lost: that column has to be 0.
 
 import argparse
 import collections
+import concurrent.futures
 import contextlib
 import os
 import random
@@ -36,6 +40,7 @@ from typing import NamedTuple
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import cv2
+import faulty_disk
 import hostile
 import loky
 import numpy as np
@@ -71,6 +76,7 @@ def main() -> int:
     sections: dict[str, Callable[[Path, argparse.Namespace], Outcome]] = {
         "videos": _videos,
         "kills": _kills,
+        "steps": _steps,
         "disk": _disk,
         "shards": _shards,
         "load": _load,
@@ -80,6 +86,9 @@ def main() -> int:
     parser.add_argument("sections", nargs="*", metavar="SECTION", help="(default: all)")
     parser.add_argument("--mutants", type=int, default=5_000, help="(default: 5,000)")
     parser.add_argument("--kills", type=int, default=50, help="(default: 50)")
+    parser.add_argument(
+        "--steps", type=int, default=1, help="every so many (default: 1)"
+    )
     parser.add_argument("--disks", type=int, default=8, help="(default: 8)")
     parser.add_argument("--seconds", type=float, default=600, help="(default: 600)")
     parser.add_argument("--flood", type=int, default=100_000, help="(default: 100,000)")
@@ -188,6 +197,79 @@ def _is_false_dataset(data_dir: Path) -> bool:
 
 def _is_there(data_dir: Path) -> bool:
     return (data_dir / _DATASET / "dataset_info.json").exists()
+
+
+def _steps(root: Path, args: argparse.Namespace) -> Outcome:
+    if not faulty_disk.can_be_mounted():
+        return Outcome(0, 0, 0, 0, "not tried: there is no FUSE")
+    for number in range(3):
+        path = root / f"videos/train/{number % 2}/{number}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        synthetic.write_video(path, 4 + number, height=32, width=48)
+    trials = []
+    for kind in ("--fail", "--kill", "--reads --fail"):
+        code, count = _build_on_faulty_disk(root, f"whole {kind}", f"{kind} 0")
+        if code:
+            return Outcome(1, 0, 0, 1, "not even a sound disk will do")
+        trials += [f"{kind} {step}" for step in range(1, count + 1, args.steps)]
+    expected = resume.contents(root / "whole --fail/disk/data")
+    with concurrent.futures.ThreadPoolExecutor(loky.cpu_count()) as pool:
+        ends = list(pool.map(lambda trial: _try_step(root, trial, expected), trials))
+    for trial, end in zip(trials, ends, strict=True):
+        if end == "lost":
+            print(f"lost: {trial}", file=sys.stderr)
+    counts = collections.Counter(ends)
+    killed = sum("--kill" in trial for trial in trials)
+    reads = sum("--reads" in trial for trial in trials)
+    note = (
+        f"{len(trials) - killed - reads} changes and {reads} reads that failed, "
+        f"{killed} changes before which the process was killed"
+    )
+    return Outcome(
+        len(trials), counts["right"], counts["reported"], counts["lost"], note
+    )
+
+
+def _try_step(root: Path, trial: str, expected: tuple) -> str:
+    """Returns what became of a build of which one operation went wrong."""
+    directory = root / trial
+    data_dir = directory / "disk/data"
+    code, _ = _build_on_faulty_disk(root, trial, trial)
+    log = (directory / "mnt.log").read_text()
+    is_reported = code == 1 and "kinetics-clips: error: " in log
+    if "Traceback" in log or _is_false_dataset(data_dir):
+        return "lost"
+    if code == 0 and "--reads" in trial:
+        records, rows, *_ = resume.contents(data_dir)
+        failed = [row for row in rows if "unreadable" in row]
+        is_reported = bool(failed) and len(rows) == len(expected[1])
+        if is_reported and len(records) + len(failed) == len(expected[0]):
+            return "reported" if set(records) <= set(expected[0]) else "lost"
+    if not _is_there(data_dir):
+        if not is_reported and "--kill" not in trial:
+            return "lost"
+        code, _ = _build_on_faulty_disk(root, trial, "--fail 0")
+    if not _is_there(data_dir) or resume.contents(data_dir) != expected:
+        return "lost"
+    shutil.rmtree(directory)
+    return "reported" if is_reported else "right"
+
+
+def _build_on_faulty_disk(root: Path, name: str, fault: str) -> tuple[int, int]:
+    """Builds on a disk of that name; returns the exit code, and what it counted."""
+    disk, mount_point = root / name / "disk", root / name / "mnt"
+    mount_point.mkdir(parents=True, exist_ok=True)
+    if not disk.exists():
+        shutil.copytree(root / "videos", disk / "videos")
+    with faulty_disk.mounted(disk, mount_point, *fault.split()) as counts:
+        run = resume.build(mount_point / "videos", mount_point / "data", mount_point)
+        children = []
+        while run.poll() is None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                children = psutil.Process(run.pid).children(recursive=True) or children
+            time.sleep(0.1)
+        psutil.wait_procs(children, timeout=30)
+    return run.returncode, counts[0]
 
 
 def _disk(root: Path, args: argparse.Namespace) -> Outcome:
