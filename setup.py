@@ -52,6 +52,7 @@ setuptools.setup(
             "dill",  # tfds.testing imports it, undeclared
             "grain",
             "hypothesis",
+            "imageio-ffmpeg",  # the ffmpeg program, with which frames are compared
             "jax",
             "mfusepy",  # disks that fail, by Debian's fuse3
             "psutil",

@@ -3,8 +3,8 @@
     python benchmarks/faulty_disk.py DIRECTORY MOUNT_POINT --fail 17
 
 Operations are counted from 1: those that change something, or with `--reads` those that
-read. A failure is EIO, once; what was to be changed stays as it was. The count is
-printed when the disk is unmounted. Takes FUSE (Debian's fuse3).
+read. A failure is EIO: of one change, and what it was to change stays as it was; or of
+this and all later reads. The count is printed when the disk is unmounted. Takes FUSE (Debian's fuse3).
 """
 
 import argparse
@@ -82,7 +82,9 @@ class FaultyDisk(mfusepy.Operations):
         self.count += 1
         if self.count == self._kill:
             os.kill(mfusepy.fuse_get_context()[2], signal.SIGKILL)
-        if self.count in (self._fail, self._kill):
+        # The kernel reads again what has failed.
+        fails = self.count >= self._fail > 0 if is_read else self.count == self._fail
+        if fails or self.count == self._kill:
             raise mfusepy.FuseOSError(errno.EIO)
 
     # What reads.

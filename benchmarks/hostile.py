@@ -1,23 +1,31 @@
 """Makes videos as nobody should, and as cameras do: for `soak.py` and the tests.
 
 The frames of all of them carry their number (`kinetics_clips.synthetic`), so that what
-was stored of one can be told from what should have been.
+was stored of one can be told from what should have been; and what the ffmpeg program
+shows of one is at hand.
 """
 
 import fractions
 import itertools
 import random
 import struct
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import av
+import cv2
+import imageio_ffmpeg
 import numpy as np
 
 from kinetics_clips import synthetic
 
 HEIGHT, WIDTH = 96, 128
+
+# How far, of 255 levels, frames may be from those of ffmpeg on average: what JPEG at
+# quality 95, and another way to RGB, make of them.
+TOLERANCE = 1.5
 
 # Boxes of an mp4 that hold others, after so many bytes of their own.
 _CONTAINERS = {
@@ -225,3 +233,46 @@ def write_audio(path: Path) -> None:
         frame.sample_rate = 44_100
         container.mux(stream.encode(frame))
         container.mux(stream.encode())
+
+
+def decode(jpegs: Sequence[bytes], gray: bool = False) -> np.ndarray:
+    """Returns stored frames as uint8 `[num_frames, height, width, 3]`, RGB, or gray."""
+    kind = cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_COLOR_RGB
+    return np.stack([cv2.imdecode(np.frombuffer(j, np.uint8), kind) for j in jpegs])
+
+
+def frames_of_ffmpeg(
+    path: Path, height: int, width: int, turned: bool = True, gray: bool = False
+) -> np.ndarray:
+    """Returns the frames that the ffmpeg program shows of a video.
+
+    Args:
+      path: Of the video.
+      height: Of its frames, in pixels.
+      width: Of its frames, in pixels.
+      turned: Whether as its header says.
+      gray: Whether their luma alone, `[num_frames, height, width]`.
+
+    Returns:
+      uint8 `[num_frames, height, width, 3]`, RGB; none where they have another size.
+    """
+    done = subprocess.run(
+        [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error",
+         # With more, what it makes of a damaged frame depends on the others at work.
+         "-threads", "1", *(() if turned else ("-noautorotate",)),
+         "-i", path, "-f", "rawvideo", "-pix_fmt", "gray" if gray else "rgb24",
+         "-fps_mode", "passthrough",
+         "-sws_flags", "accurate_rnd+full_chroma_int+bitexact", "-"],
+        capture_output=True,
+        timeout=120,
+    )  # fmt: skip
+    shown = np.frombuffer(done.stdout, np.uint8)
+    shape = (height, width) if gray else (height, width, 3)
+    if len(shown) % np.prod(shape):
+        return np.empty((0, *shape), np.uint8)
+    return shown.reshape(-1, *shape)
+
+
+def difference(frame: np.ndarray, other: np.ndarray) -> float:
+    """Returns how far a frame is from another on average, of 255 levels."""
+    return float(np.abs(frame.astype(np.int16) - other).mean())

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import io
+import itertools
 import math
 import stat
 import time
@@ -27,6 +28,9 @@ _WHOLE_SHARE = 0.95
 # Below it, linear interpolation is as true to the frame as INTER_AREA (within 2 dB of
 # a band-limited reduction, measured), and five times as fast; above, it aliases.
 _MAX_LINEAR_RATIO = 1.5
+
+# How often a demuxer may say, one time after the other, that it is to be asked again.
+_MAX_TRIES = 1_000
 
 # Colours stay as the decoder gives them, in three planes: a JPEG holds the same ones.
 # Half the bytes of RGB are scaled, and nothing is converted there and back.
@@ -288,19 +292,29 @@ def _decode(
     """Yields all frames that can be decoded; damaged packets cost theirs alone."""
     stream.thread_type = "NONE"
     stream.codec_context.thread_count = 1
-    packets = container.demux(stream)
-    while True:
+    for packet in itertools.chain(_packets(container, stream), [None]):
         try:
-            packet = next(packets, None)
-        except av.FFmpegError:  # the file ends here
-            packet = None
-        try:
-            # None makes the decoder give out what it holds.
+            # None, after the last, makes the decoder give out what it holds.
             frames = stream.codec_context.decode(packet)
         except av.FFmpegError:
             frames = []
         yield from frames
-        if packet is None:
+
+
+def _packets(
+    container: av.container.InputContainer, stream: av.VideoStream
+) -> Iterator[av.Packet]:
+    """Yields all packets that can be read."""
+    num_tries = 0
+    while num_tries < _MAX_TRIES:
+        try:
+            for packet in container.demux(stream):
+                num_tries = 0
+                yield packet
+            return
+        except av.error.BlockingIOError:  # where a transport stream has lost its place
+            num_tries += 1
+        except av.FFmpegError:  # the file ends here
             return
 
 
