@@ -4,7 +4,8 @@
 
 Operations are counted from 1: those that change something, or with `--reads` those that
 read. A failure is EIO: of one change, and what it was to change stays as it was; or of
-this and all later reads. The count is printed when the disk is unmounted. Takes FUSE (Debian's fuse3).
+this and all later reads. The count is printed when the disk is unmounted. It takes FUSE
+(Debian's fuse3).
 """
 
 import argparse

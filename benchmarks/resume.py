@@ -112,14 +112,14 @@ def write_videos(root: Path, num_videos: int, num_frames: int) -> None:
 
 
 def build(
-    manual_dir: Path, data_dir: Path, log_name: Path | None = None
+    manual_dir: Path, data_dir: Path, *options: str, log_name: Path | None = None
 ) -> subprocess.Popen:
     """Starts the command that builds; it logs beside its `data_dir`, or as told."""
     with (log_name or data_dir).with_suffix(".log").open("a") as log:
         return subprocess.Popen(
             [
                 *(sys.executable, "-m", "kinetics_clips", "build", "folder"),
-                *("--manual-dir", manual_dir, "--data-dir", data_dir),
+                *("--manual-dir", manual_dir, "--data-dir", data_dir, *options),
             ],
             stdout=log,
             stderr=log,

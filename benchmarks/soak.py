@@ -251,26 +251,31 @@ def _steps(root: Path, args: argparse.Namespace) -> Outcome:
         path.parent.mkdir(parents=True, exist_ok=True)
         synthetic.write_video(path, 4 + number, height=32, width=48)
     trials = []
-    for kind in ("--fail", "--kill", "--reads --fail"):
-        code, count = _build_on_faulty_disk(root, f"whole {kind}", f"{kind} 0")
+    counts: dict[str, int] = {}
+    for kind in ("--fail", "--kill", "--reads --fail", "--overwrite --kill"):
+        name = f"whole {kind}"
+        if "--overwrite" in kind:
+            shutil.copytree(root / "whole --kill", root / name)
+        code, num_operations = _build_on_faulty_disk(root, name, f"{kind} 0")
         if code:
-            return Outcome(1, 0, 0, 1, "not even a sound disk will do")
-        trials += [f"{kind} {step}" for step in range(1, count + 1, args.steps)]
+            return Outcome(1, 0, 0, 1, f"{name}: not even a sound disk will do")
+        steps = range(1, num_operations + 1, args.steps)
+        counts[kind] = len(steps)
+        trials += [f"{kind} {step}" for step in steps]
     expected = resume.contents(root / "whole --fail/disk/data")
     with concurrent.futures.ThreadPoolExecutor(loky.cpu_count()) as pool:
         ends = list(pool.map(lambda trial: _try_step(root, trial, expected), trials))
     for trial, end in zip(trials, ends, strict=True):
         if end == "lost":
             print(f"lost: {trial}", file=sys.stderr)
-    counts = collections.Counter(ends)
-    killed = sum("--kill" in trial for trial in trials)
-    reads = sum("--reads" in trial for trial in trials)
     note = (
-        f"{len(trials) - killed - reads} changes and {reads} reads that failed, "
-        f"{killed} changes before which the process was killed"
+        f"{counts['--fail']} changes that failed, {counts['--reads --fail']} reads "
+        f"that did with all later ones, kills before {counts['--kill']} changes of a "
+        f"build and {counts['--overwrite --kill']} of one that overwrites"
     )
+    by_end = collections.Counter(ends)
     return Outcome(
-        len(trials), counts["right"], counts["reported"], counts["lost"], note
+        len(trials), by_end["right"], by_end["reported"], by_end["lost"], note
     )
 
 
@@ -278,6 +283,8 @@ def _try_step(root: Path, trial: str, expected: tuple) -> str:
     """Returns what became of a build of which one operation went wrong."""
     directory = root / trial
     data_dir = directory / "disk/data"
+    if "--overwrite" in trial:
+        shutil.copytree(root / "whole --kill", directory)
     code, _ = _build_on_faulty_disk(root, trial, trial)
     log = (directory / "mnt.log").read_text()
     is_reported = code == 1 and "kinetics-clips: error: " in log
@@ -289,10 +296,15 @@ def _try_step(root: Path, trial: str, expected: tuple) -> str:
         is_reported = bool(failed) and len(rows) == len(expected[1])
         if is_reported and len(records) + len(failed) == len(expected[0]):
             return "reported" if set(records) <= set(expected[0]) else "lost"
-    if not _is_there(data_dir):
+    if "--overwrite" in trial and not any(
+        (data_dir / "kinetics_clips/folder").glob("*1.0.0/dataset_info.json")
+    ):
+        return "lost"
+    if not _is_there(data_dir) or "--overwrite" in trial:
         if not is_reported and "--kill" not in trial:
             return "lost"
-        code, _ = _build_on_faulty_disk(root, trial, "--fail 0")
+        sound = "--overwrite --fail 0" if "--overwrite" in trial else "--fail 0"
+        code, _ = _build_on_faulty_disk(root, trial, sound)
     if not _is_there(data_dir) or resume.contents(data_dir) != expected:
         return "lost"
     shutil.rmtree(directory)
@@ -305,8 +317,15 @@ def _build_on_faulty_disk(root: Path, name: str, fault: str) -> tuple[int, int]:
     mount_point.mkdir(parents=True, exist_ok=True)
     if not disk.exists():
         shutil.copytree(root / "videos", disk / "videos")
-    with faulty_disk.mounted(disk, mount_point, *fault.split()) as counts:
-        run = resume.build(mount_point / "videos", mount_point / "data", mount_point)
+    options = [word for word in fault.split() if word != "--overwrite"]
+    overwriting = ["--overwrite"] if "--overwrite" in fault else []
+    with faulty_disk.mounted(disk, mount_point, *options) as counts:
+        run = resume.build(
+            mount_point / "videos",
+            mount_point / "data",
+            *overwriting,
+            log_name=mount_point,
+        )
         children = []
         while run.poll() is None:
             with contextlib.suppress(psutil.NoSuchProcess):

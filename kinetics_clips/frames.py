@@ -9,7 +9,7 @@ import stat
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import av
 import cv2
@@ -156,24 +156,53 @@ def encode(source: Path | bytes, settings: EncodeSettings) -> EncodedVideo:
     """
     start = time.perf_counter()
     try:
-        with _opened(source) as container:
+        with _file(source) as file, _opened(file) as container:
             encoded = _encode_frames(container, settings)
-            return dataclasses.replace(encoded, seconds=time.perf_counter() - start)
-    except (av.FFmpegError, cv2.error, MemoryError) as error:
+    except (av.FFmpegError, cv2.error, MemoryError, OSError) as error:
         raise VideoError("unreadable", _in_words(error)) from error
+    return dataclasses.replace(encoded, seconds=time.perf_counter() - start)
+
+
+class _File(io.FileIO):
+    """A video's file, of which a disk that fails is not its end.
+
+    FFmpeg takes an error for the end of what there is, and some formats say nothing of
+    it.
+    """
+
+    _error: OSError | None = None
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return super().read(size)
+        except OSError as error:
+            self._error = error
+            raise
+
+    def __exit__(self, kind, error, traceback) -> None:
+        super().__exit__(kind, error, traceback)
+        if self._error:
+            reason = _in_words(self._error)
+            raise VideoError("unreadable", reason) from self._error
+
+
+def _file(source: Path | bytes) -> BinaryIO:
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    if not stat.S_ISREG(source.stat().st_mode):  # opening a FIFO would wait for ever
+        raise VideoError("not a video", "not a regular file")
+    return _File(source)
 
 
 @contextlib.contextmanager
-def _opened(source: Path | bytes) -> Iterator[av.container.InputContainer]:
-    if isinstance(source, bytes):
-        size, argument = len(source), io.BytesIO(source)
-    else:
-        size, argument = _file_size(source), f"file:{source.absolute()}"
+def _opened(file: BinaryIO) -> Iterator[av.container.InputContainer]:
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
     if not size:
         raise VideoError("empty", "0 bytes")
     options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
     try:
-        container = av.open(argument, options=options, metadata_errors="ignore")
+        container = av.open(file, options=options, metadata_errors="ignore")
     except (av.FFmpegError, ValueError) as error:
         detail = f"{size} bytes, {_in_words(error)}"
         raise VideoError("not a video", detail) from error
@@ -189,18 +218,6 @@ def _opened(source: Path | bytes) -> Iterator[av.container.InputContainer]:
 def _in_words(error: Exception) -> str:
     """Returns what an error says, without the number and the file of a system's."""
     return getattr(error, "strerror", None) or str(error).strip()
-
-
-def _file_size(path: Path) -> int:
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # opening a FIFO would wait for ever
-            raise VideoError("not a video", "not a regular file")
-        with path.open("rb") as file:
-            file.read(1)
-    except OSError as error:
-        raise VideoError("unreadable", _in_words(error)) from error
-    return status.st_size
 
 
 class _Frame(NamedTuple):

@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import itertools
+import multiprocessing
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -27,6 +28,9 @@ _DEADLINE_PER_MB = 1.0
 
 # Seconds after which running videos are looked at, if none is done before.
 _TICK = 1.0
+
+# Seconds in which a worker starts, on a machine that has other things to do.
+_MAX_START = 10.0
 
 # Videos in a row, each alone in its pool, under which the pool may break.
 _MAX_BREAKS = 10
@@ -118,10 +122,13 @@ def _encode_in_pool(
     """Encodes in one pool; where it breaks, ends with all that were in flight lost."""
     # fork would copy the caller's TensorFlow, locks and threads included; spawn and
     # forkserver would run the caller's script again. loky's context does neither.
+    context = loky.backend.get_context("loky")
+    started = context.Semaphore(0)
     pool = pebble.ProcessPool(
         max_workers=num_workers,
-        initializer=frames.configure_process,
-        context=loky.backend.get_context("loky"),
+        initializer=_start,
+        initargs=(started,),
+        context=context,
     )
     running: dict[concurrent.futures.Future, tuple[Video, Path | bytes]] = {}
     deadlines: dict[concurrent.futures.Future, float] = {}
@@ -154,8 +161,26 @@ def _encode_in_pool(
                     yield video, _Lost(source, "the workers died", pool_broke=True)
                 return
     finally:
+        _wait_for_starts(started, num_workers)
         pool.stop()
         pool.join()
+
+
+def _start(started) -> None:
+    frames.configure_process()
+    started.release()
+
+
+def _wait_for_starts(started, num_workers: int) -> None:
+    """Waits until all workers run: those that are starting do not end quietly."""
+    end = time.monotonic() + _MAX_START
+    while num_workers and time.monotonic() < end:
+        if started.acquire(block=False):
+            num_workers -= 1
+        elif not multiprocessing.active_children():
+            return
+        else:
+            time.sleep(0.01)
 
 
 def _schedule(

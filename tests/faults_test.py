@@ -444,6 +444,32 @@ def test_a_disk_that_fails_is_an_error_or_skipped(small, monkeypatch, caplog):
     assert "skipped: video" in caplog.text
 
 
+@needs_fuse
+@pytest.mark.parametrize("suffix", [".mp4", ".ts", ".avi"])
+def test_a_disk_that_fails_is_not_the_end_of_a_video(tmp_path, suffix):
+    """FFmpeg takes it for that, and of some formats nothing says how long they are."""
+    disk, mounted = tmp_path / "disk", tmp_path / "mounted"
+    disk.mkdir()
+    mounted.mkdir()
+    path = mounted / f"video{suffix}"
+    noise = np.random.default_rng(0).integers(0, 256, (30, 96, 128, 3), np.uint8)
+    with av.open(str(disk / path.name), "w") as container:
+        stream = container.add_stream("mpeg4" if suffix == ".avi" else "h264", rate=30)
+        stream.height, stream.width, stream.bit_rate = 96, 128, 8_000_000
+        for pixels in noise:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels)))
+        container.mux(stream.encode())
+    with faulty_disk.mounted(disk, mounted, "--reads") as counts:
+        assert frames.encode(path, SETTINGS).num_frames == 30
+    assert counts[0] > 2
+    for number in range(1, counts[0] + 1):
+        with (
+            faulty_disk.mounted(disk, mounted, "--reads", "--fail", str(number)),
+            pytest.raises(frames.VideoError, match=r"unreadable.*Input/output error"),
+        ):
+            frames.encode(path, SETTINGS)
+
+
 def command(root: Path, data_dir: Path, *options: str) -> list:
     words = [sys.executable, "-m", "kinetics_clips", "build", "folder"]
     return [*words, "--manual-dir", root, "--data-dir", data_dir, *options]

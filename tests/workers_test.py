@@ -3,6 +3,7 @@ import contextlib
 import dataclasses
 import itertools
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import workers_of, write_tree
+from conftest import run_script, workers_of, write_tree
 
 from kinetics_clips import frames, videos, workers
 from kinetics_clips.frames import EncodeSettings, VideoError
@@ -66,19 +67,26 @@ def test_closing_ends_the_workers(tmp_path):
     assert not alive
 
 
+def in_worker() -> bool:
+    return "loky" in " ".join(psutil.Process().cmdline())
+
+
 class CrashingPath(type(Path())):
     """Kills the worker in the middle of a video, as a decoder's bug would."""
 
-    def absolute(self):
-        os.kill(os.getpid(), signal.SIGSEGV)
+    def stat(self, **options):
+        if in_worker():
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return super().stat(**options)
 
 
 class HangingPath(type(Path())):
     """Holds the worker in the middle of a video for ever."""
 
-    def absolute(self):
-        while True:
+    def stat(self, **options):
+        while in_worker():
             time.sleep(1)
+        return super().stat(**options)
 
 
 @pytest.mark.parametrize("num_workers", [1, 2])
@@ -151,12 +159,25 @@ def test_a_video_that_breaks_every_pool_costs_one_video(tmp_path, monkeypatch):
     assert list(outcomes.values()) == ["stored"] * 7
 
 
-def die():
+def die(started):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def test_a_pool_that_ends_while_workers_start_says_nothing(tmp_path):
+    """Two videos are done long before eight workers are there."""
+    to_encode = find(tmp_path, 2)
+    script = """
+import pickle, sys
+from kinetics_clips import workers
+to_encode, settings = pickle.loads(bytes.fromhex(sys.argv[1]))
+print(len(list(workers.encode_all(to_encode, settings, num_workers=8))))
+"""
+    done = run_script(script, pickle.dumps((to_encode, SETTINGS)).hex())
+    assert (done.stdout, done.stderr) == ("2\n", "")
+
+
 def test_workers_that_never_start_are_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(workers.frames, "configure_process", die)
+    monkeypatch.setattr(workers, "_start", die)
     with pytest.raises(RuntimeError, match=r"died 10 times in a row without"):
         list(workers.encode_all(find(tmp_path, 12), SETTINGS, 1))
 
