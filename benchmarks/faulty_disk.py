@@ -72,6 +72,7 @@ class FaultyDisk(mfusepy.Operations):
     def __init__(self, directory: str, fail: int, kill: int, reads: bool):
         self._directory, self._fail, self._kill = directory, fail, kill
         self._reads = reads
+        self._asking = 0
         self.count = 0
 
     def _at(self, path: str) -> str:
@@ -81,8 +82,10 @@ class FaultyDisk(mfusepy.Operations):
         if is_read != self._reads:
             return
         self.count += 1
-        if self.count == self._kill:
-            os.kill(mfusepy.fuse_get_context()[2], signal.SIGKILL)
+        # What the kernel asks for itself is of no process.
+        self._asking = mfusepy.fuse_get_context()[2] or self._asking
+        if self.count == self._kill and self._asking:
+            os.kill(self._asking, signal.SIGKILL)
         # The kernel reads again what has failed.
         fails = self.count >= self._fail > 0 if is_read else self.count == self._fail
         if fails or self.count == self._kill:

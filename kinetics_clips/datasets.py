@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from kinetics_clips import build_dirs
+from kinetics_clips import build_dirs, files
 
 _INFO = "dataset_info.json"
 
@@ -34,11 +34,13 @@ def find(
     if isinstance(dataset, tfds.core.DatasetBuilder):
         builder = dataset
     elif (Path(dataset) / _INFO).is_file():
-        return tfds.builder_from_directory(os.fspath(dataset))
+        with files.named(dataset):
+            return tfds.builder_from_directory(os.fspath(dataset))
     else:
         name = os.fspath(dataset)
         try:
-            builder = tfds.builder(name, data_dir=data_dir)
+            with files.named(name):
+                builder = tfds.builder(name, data_dir=data_dir)
         # ValueError: the builder's code knows no such config either.
         except (tfds.core.DatasetNotFoundError, ValueError) as error:
             if ":" in name.partition("/")[0]:  # a namespace: TFDS knows what it holds

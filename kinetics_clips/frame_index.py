@@ -13,6 +13,7 @@ import mmap
 import os
 import shlex
 import struct
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -22,7 +23,7 @@ import loky
 import numpy as np
 import tensorflow_datasets as tfds
 
-from kinetics_clips import datasets, progress, tfrecords
+from kinetics_clips import datasets, files, progress, tfrecords
 
 SUFFIX = ".frame_index"
 
@@ -36,8 +37,11 @@ _FRAME = np.dtype([("offset", "<u4"), ("length", "<u4"), ("checksum", "<u4")])
 
 # Rows of frames that have a checksum together: a window takes one block or two.
 _BLOCK = 256
+_BLOCK_BYTES = _BLOCK * _FRAME.itemsize
 
 _ALIGNMENT = 64
+
+_CHUNK = 1 << 20  # bytes that are verified at a time
 
 # How the values of a feature are kept. Texts follow each other in a table of bytes.
 _INT, _FLOAT, _TEXT = "<i8", "<f4", "text"
@@ -90,7 +94,9 @@ class Texts(Sequence[bytes]):
 
 
 class FrameIndex:
-    """The index of a split, memory-mapped: opening it reads the tables, not the frames.
+    """The index of a split: opening it reads the tables, not the frames.
+
+    The tables are mapped, so that all processes of a machine share one copy.
 
     Args:
       path: Of its file, beside the shards.
@@ -108,18 +114,14 @@ class FrameIndex:
     def __init__(self, path: Path):
         self.path = path
         try:
-            with path.open("rb") as file:
-                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except FileNotFoundError as error:
-            raise NoFrameIndexError(self._text("must be there, but is not")) from error
-        except (OSError, ValueError) as error:  # ValueError: it is empty
-            raise self._error(f"must be readable, got {error}") from error
-        self._content = np.frombuffer(mapped, np.uint8)
-        try:
+            self._descriptor = os.open(path, os.O_RDONLY)
+            weakref.finalize(self, os.close, self._descriptor).atexit = False
+            mapped = mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_READ)
+            self._content = np.frombuffer(mapped, np.uint8)
             description = self._description()
             self.shards = [_shard(*shard) for shard in description["shards"]]
             self._tables = description["tables"]
-            self._frames = self._table("frames", _BYTES).view(_FRAME)
+            self._frames = self._place("frames", _BYTES)
             self._checksums = self._table("frame checksums", "<u4")
             self._first_frames = self._table("first frames", _INT)
             self._records = self._table("records", _INT)
@@ -135,6 +137,10 @@ class FrameIndex:
                 for name, kind in description["features"].items()
             }
             self._require_consistent()
+        except FileNotFoundError as error:
+            raise NoFrameIndexError(self._text("must be there, but is not")) from error
+        except OSError as error:
+            raise self._error(f"must be readable, got {error}") from error
         except (
             AttributeError, KeyError, RecursionError, TypeError, ValueError,
             struct.error,
@@ -201,13 +207,7 @@ class FrameIndex:
           FrameIndexError: If the shard has changed since it was indexed.
           OSError: If the shard cannot be opened.
         """
-        first = int(self._first_frames[video])
-        rows = self._frames[first : int(self._first_frames[video + 1])][list(frames)]
-        for block in {(first + frame) // _BLOCK for frame in frames}:
-            if _checksum_of(self._frames, block) != self._checksums[block]:
-                raise UnreadableVideoError(
-                    self._text(f"is damaged where it tells of {self.describe(video)}")
-                )
+        rows = self._rows(video, frames)
         start = int(rows["offset"][0])
         offsets = (rows["offset"].astype(np.int64) - start).tolist()
         lengths = rows["length"].tolist()
@@ -223,9 +223,9 @@ class FrameIndex:
             if error.errno != errno.EIO:
                 raise
             raise UnreadableVideoError(
-                f"{self.describe(video)} must be readable, got {error.strerror} of the "
-                f"disk at byte {position}. Restore the shard, or build the dataset "
-                "again."
+                f"{self.describe(video)} in {self.path.parent} must be readable, got "
+                f"{error.strerror} of the disk at byte {position}. Restore the shard, "
+                "or build the dataset again."
             ) from error
         encoded = []
         for frame, offset, length, checksum in zip(
@@ -237,18 +237,40 @@ class FrameIndex:
             encoded.append(jpeg)
         return encoded
 
+    def _rows(self, video: int, frames: Sequence[int]) -> np.ndarray:
+        """Reads and verifies what is kept of frames of a video."""
+        first = int(self._first_frames[video])
+        numbers = np.arange(first, int(self._first_frames[video + 1]))[list(frames)]
+        block = int(numbers[0]) // _BLOCK
+        offset, num_bytes = self._frames
+        start = block * _BLOCK_BYTES
+        end = min((int(numbers[-1]) // _BLOCK + 1) * _BLOCK_BYTES, num_bytes)
+        content = np.empty(end - start, np.uint8)
+        try:
+            missing = _fill(self._descriptor, content, offset + start)
+        except OSError as error:
+            problem = f"must be readable, got {error.strerror},"
+        else:
+            checksums = [
+                google_crc32c.value(content[at : at + _BLOCK_BYTES])
+                for at in range(0, len(content), _BLOCK_BYTES)
+            ]
+            expected = self._checksums[block : block + len(checksums)]
+            if not missing and checksums == expected.tolist():
+                return content.view(_FRAME)[numbers - block * _BLOCK]
+            problem = "is damaged"
+        raise UnreadableVideoError(
+            self._text(f"{problem} where it tells of {self.describe(video)}")
+        )
+
     def _read_into(self, data: np.ndarray, shard: Shard, position: int) -> None:
         # Opened anew each time, which takes 0.01 ms: a thousand shards are more than a
         # process may have open, and nothing has to be closed, before a fork or after.
         descriptor = os.open(self.path.parent / shard.name, os.O_RDONLY)
         try:
             self._require_unchanged(shard, os.fstat(descriptor))
-            view = memoryview(data)
-            while view:
-                count = os.preadv(descriptor, [view], position)
-                if not count:
-                    raise self._error(f"is of a longer {shard.name}")
-                view, position = view[count:], position + count
+            if _fill(descriptor, data, position):
+                raise self._error(f"is of a longer {shard.name}")
         finally:
             os.close(descriptor)
 
@@ -256,30 +278,51 @@ class FrameIndex:
         return bisect.bisect_right(self._first_videos, video) - 1
 
     def _description(self) -> dict:
-        length, checksum, magic = _TRAILER.unpack(self._content[-_TRAILER.size :])
+        size = len(self._content)
+        trailer = self._read(size - _TRAILER.size, _TRAILER.size)
+        length, checksum, magic = _TRAILER.unpack(trailer)
         if magic != _MAGIC:
             if magic.startswith(_FORMAT):
                 raise self._error(f"is of another version of this package: {magic}")
             raise ValueError(f"it must end with {_MAGIC}, got {magic}")
-        end = len(self._content) - _TRAILER.size
-        if length > end:
-            raise ValueError(f"a description of {length} bytes")
-        description = self._content[end - length : end]
+        description = self._read(size - _TRAILER.size - length, length)
         if google_crc32c.value(description) != checksum:
             raise ValueError("its description does not have its checksum")
-        return json.loads(description.tobytes())
+        return json.loads(description)
 
-    def _table(self, name: str, dtype: str) -> np.ndarray:
-        kind, offset, num_bytes, checksum = self._tables[name]
+    def _read(self, offset: int, num_bytes: int) -> bytes:
+        """Reads from the file, for a disk that fails: what is mapped ends the process.
+
+        Raises:
+          ValueError: If it is shorter.
+          OSError: If it cannot be read.
+        """
+        if offset < 0:
+            raise ValueError(f"{num_bytes} bytes before its end")
+        content = np.empty(num_bytes, np.uint8)
+        if _fill(self._descriptor, content, offset):
+            raise ValueError(f"it ends before byte {offset + num_bytes}")
+        return content.tobytes()
+
+    def _place(self, name: str, dtype: str) -> tuple[int, int]:
+        """Returns the offset and the bytes of a table."""
+        kind, offset, num_bytes, _ = self._tables[name]
         if kind != dtype:
             raise ValueError(f"{name} of {kind}, not {dtype}")
         if not 0 <= offset <= offset + num_bytes <= len(self._content):
             raise ValueError(f"{name} of {num_bytes} bytes at {offset}")
-        table = self._content[offset : offset + num_bytes]
-        # That of the frames is verified in blocks, when they are read.
-        if name != "frames" and google_crc32c.value(table) != checksum:
+        return offset, num_bytes
+
+    def _table(self, name: str, dtype: str) -> np.ndarray:
+        """Returns a table as it is mapped, when it has been read and verified."""
+        offset, num_bytes = self._place(name, dtype)
+        checksum = 0
+        for start in range(0, num_bytes, _CHUNK):
+            chunk = self._read(offset + start, min(_CHUNK, num_bytes - start))
+            checksum = google_crc32c.extend(checksum, chunk)
+        if checksum != self._tables[name][-1]:
             raise ValueError(f"{name} does not have its checksum")
-        return table.view(dtype)
+        return self._content[offset : offset + num_bytes].view(dtype)
 
     def _require_consistent(self) -> None:
         """Requires that tables fit each other, in whatever way they were made."""
@@ -287,10 +330,13 @@ class FrameIndex:
         for values in (self._records, self._first_frames[1:], *self.features.values()):
             if len(values) != num_videos:
                 raise ValueError(f"{num_videos} videos, and values of {len(values)}")
-        _require_rising(self._first_frames, len(self._frames))
-        num_blocks = -(-len(self._frames) // _BLOCK)
-        if len(self._checksums) != num_blocks or (self._records < 0).any():
-            raise ValueError("places of records or checksums of frames")
+        _, num_bytes = self._frames
+        _require_rising(self._first_frames, num_bytes // _FRAME.itemsize)
+        num_blocks = -(-num_bytes // _BLOCK_BYTES)
+        if len(self._checksums) != num_blocks or num_bytes % _FRAME.itemsize:
+            raise ValueError(f"{len(self._checksums)} checksums of {num_bytes} bytes")
+        if (self._records < 0).any():
+            raise ValueError("a record before the start of its shard")
 
     def _require_unchanged(self, shard: Shard, status: os.stat_result) -> None:
         if (status.st_size, status.st_mtime_ns) != (shard.num_bytes, shard.modified):
@@ -335,9 +381,15 @@ def _require_rising(ends: np.ndarray, last: int) -> None:
         raise ValueError(f"places that do not rise from 0 to {last}")
 
 
-def _checksum_of(frames: np.ndarray, block: int) -> int:
-    rows = frames[block * _BLOCK : (block + 1) * _BLOCK]
-    return google_crc32c.value(rows.view(np.uint8))
+def _fill(descriptor: int, data: np.ndarray, position: int) -> int:
+    """Fills an array from a place of a file on; returns the bytes that are missing."""
+    view = memoryview(data)
+    while view:
+        count = os.preadv(descriptor, [view], position)
+        if not count:
+            break
+        view, position = view[count:], position + count
+    return len(view)
 
 
 def path_of(directory: Path, split: str) -> Path:
@@ -501,11 +553,10 @@ def _in_processes(
 
 def _write(path: Path, kinds: dict[str, str], shards: Iterable[_Rows]) -> None:
     """Writes an index of shards, whose rows are not kept, as a whole or not at all."""
-    temporary = path.with_suffix(".tmp")
     indexed: list[Shard] = []
     num_frames, records = [np.zeros(1, np.int64)], [np.zeros(0, np.int64)]
     features: dict[str, list] = {name: [] for name in kinds}
-    with temporary.open("w+b") as file:
+    with files.open_new(path) as file:
         for rows in shards:
             indexed.append(rows.shard)
             file.write(rows.frames)
@@ -536,18 +587,13 @@ def _write(path: Path, kinds: dict[str, str], shards: Iterable[_Rows]) -> None:
         file.write(description)
         checksum = google_crc32c.value(description)
         file.write(_TRAILER.pack(len(description), checksum, _MAGIC))
-    os.replace(temporary, path)
 
 
 def _checksums(file: BinaryIO) -> np.ndarray:
     """Returns the checksum of every block of the frames that a file holds."""
-    num_frames = file.tell() // _FRAME.itemsize
-    if not num_frames:
-        return np.empty(0, "<u4")
-    file.flush()
-    frames = np.memmap(file, _FRAME, "r", shape=(num_frames,))
-    blocks = range(-(-num_frames // _BLOCK))
-    return np.array([_checksum_of(frames, block) for block in blocks], "<u4")
+    file.seek(0)
+    blocks = iter(lambda: file.read(_BLOCK_BYTES), b"")
+    return np.array([google_crc32c.value(block) for block in blocks], "<u4")
 
 
 def _append(file: BinaryIO, table: np.ndarray) -> tuple[str, int, int, int]:

@@ -17,6 +17,7 @@ import tensorflow_datasets as tfds
 from kinetics_clips import (
     annotations,
     build_dirs,
+    files,
     frame_index,
     progress,
     report,
@@ -314,6 +315,14 @@ https://github.com/cvdfoundation/kinetics-dataset
         if overwrite or not self.is_prepared():
             build_dirs.require_local(self.data_dir_root)
         self._rows = []
+        with files.named(self.data_path):
+            self._prepare(overwrite, download_config, kwargs)
+        if self._rows:  # it was not there
+            self._write_page()
+        if self._store:  # not before all is in its place
+            self._remove_store()
+
+    def _prepare(self, overwrite: bool, download_config, kwargs: dict) -> None:
         final = Path(self.data_path)
         if build_dirs.finish_swap(final):
             self.info.read_from_directory(final)
@@ -331,10 +340,6 @@ https://github.com/cvdfoundation/kinetics-dataset
             if final.is_dir() and not any(final.iterdir()):
                 final.rmdir()  # TFDS would take it for a dataset
             super().download_and_prepare(download_config=download_config, **kwargs)
-        if self._rows:  # it was not there
-            self._write_page()
-        if self._store:  # not before all is in its place
-            self._remove_store()
 
     def _remove_store(self) -> None:
         store, self._store = self._store, None
@@ -348,11 +353,13 @@ https://github.com/cvdfoundation/kinetics-dataset
 
         try:
             report_page.write(self, self._rows)
-        except Exception:  # days of building do not end for want of a page
-            _log.exception(
+        except Exception as error:  # days of building do not end for want of a page
+            _log.warning(
                 "%s was not written; the dataset is complete without. Try "
-                "`kinetics-clips report`.",
+                "`kinetics-clips report`. The reason: %r",
                 report_page.FILENAME,
+                error,
+                exc_info=not isinstance(error, OSError),
             )
 
     def require_same_values(self) -> None:

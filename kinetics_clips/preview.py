@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image, ImageDraw, ImageFont
 
-from kinetics_clips import datasets, windows
+from kinetics_clips import datasets, files, windows
 from kinetics_clips.clip_source import ClipSource
 from kinetics_clips.frame_index import NoFrameIndexError
 from kinetics_clips.windows import ClipSpec, Origin
@@ -434,8 +434,10 @@ def _write_motion(path: Path, clips: Sequence[Shown]) -> None:
     num_rows = -(-len(clips) // columns)
     sides = columns * width + _MARGIN, num_rows * height + _MARGIN
     even = tuple((side + 1) // 2 * 2 for side in sides)  # VP9's colours are of pairs
-    unfinished = path.with_name(f"{path.name}.tmp")
-    with unfinished.open("wb") as file, av.open(file, "w", format="webm") as container:
+    with (
+        files.open_new(path) as file,
+        av.open(file, "w", format="webm") as container,
+    ):
         stream = container.add_stream(
             "libvpx-vp9",
             rate=fractions.Fraction(rate).limit_denominator(1001),
@@ -451,7 +453,6 @@ def _write_motion(path: Path, clips: Sequence[Shown]) -> None:
                 picture.paste(_motion_frame(clip, title, number), corner)
             container.mux(stream.encode(av.VideoFrame.from_image(picture)))
         container.mux(stream.encode())
-    unfinished.replace(path)
 
 
 def _title_image(clip: Shown) -> Image.Image:

@@ -13,7 +13,14 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from kinetics_clips import annotations, datasets, frame_index, report, sources
+from kinetics_clips import (
+    annotations,
+    datasets,
+    files,
+    frame_index,
+    report,
+    sources,
+)
 from kinetics_clips.decoding import EncodedFrames
 from kinetics_clips.report import Row
 
@@ -102,9 +109,8 @@ def write(builder: tfds.core.DatasetBuilder, rows: Sequence[Row]) -> Path:
         _contents(builder, rows)
     )
     path = Path(builder.data_path) / FILENAME
-    unfinished = path.with_suffix(".tmp")
-    unfinished.write_text(page, encoding="utf-8")
-    unfinished.replace(path)
+    with files.open_new(path) as file:
+        file.write(page.encode())
     return path
 
 

@@ -9,12 +9,12 @@ import os
 import shlex
 import shutil
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import filelock
 
+from kinetics_clips import files
 from kinetics_clips.videos import Video
 
 if TYPE_CHECKING:  # importing it brings OpenCV, which readers do not need
@@ -27,8 +27,6 @@ _FACTS, _JPEGS = "facts.json", "jpegs"
 
 # What a file raises that is no such file, or not all of it.
 _DAMAGE = (zipfile.BadZipFile, OSError, EOFError, ValueError, KeyError, TypeError)
-
-_BUFFER = 1 << 20  # a frame a write would take three times as long
 
 _SETTINGS = "settings.json"
 _LOCK = "lock"
@@ -51,7 +49,7 @@ class Store:
     def __init__(self, directory: Path, settings: dict):
         self.directory = directory
         path = directory / _SETTINGS
-        own = {_SETTINGS, path.with_suffix(".tmp").name, _LOCK}
+        own = {_SETTINGS, files.temporary(path).name, _LOCK}
         if (
             directory.is_dir()
             and not path.exists()
@@ -71,7 +69,8 @@ class Store:
                 "running there. Wait for it, or name another directory."
             ) from error
         if not path.exists():
-            _write(path, lambda file: file.write(json.dumps(settings).encode()))
+            with files.open_new(path) as file:
+                file.write(json.dumps(settings).encode())
         kept = json.loads(path.read_text(encoding="utf-8"))
         if kept != settings:
             self.close()
@@ -123,14 +122,11 @@ class Store:
         facts["source"] = _source(video)
         facts["lengths"] = [len(jpeg) for jpeg in encoded.frames]
 
-        def write(file: BinaryIO) -> None:
-            with zipfile.ZipFile(file, "w") as kept:
-                kept.writestr(_FACTS, json.dumps(facts))
-                with kept.open(_JPEGS, "w") as jpegs:
-                    for jpeg in encoded.frames:
-                        jpegs.write(jpeg)
-
-        _write(path, write)
+        with files.open_new(path) as file, zipfile.ZipFile(file, "w") as kept:
+            kept.writestr(_FACTS, json.dumps(facts))
+            with kept.open(_JPEGS, "w") as jpegs:
+                for jpeg in encoded.frames:
+                    jpegs.write(jpeg)
 
     def num_bytes(self) -> int:
         """Returns the bytes of all that is kept."""
@@ -142,8 +138,8 @@ class Store:
         Args:
           built: What that dataset's metadata says of when it was built.
         """
-        path = self.directory / _FINISHED
-        _write(path, lambda file: file.write(built.encode()))
+        with files.open_new(self.directory / _FINISHED) as file:
+            file.write(built.encode())
 
     def remove(self) -> None:
         """Removes the directory and all that it keeps.
@@ -191,14 +187,3 @@ def _remove(directory: Path) -> None:
 def _source(video: Video) -> list[str]:
     """Returns what tells a video's file from a later one of the same name."""
     return [video.filename, str(video.file.num_bytes), str(video.file.modified)]
-
-
-def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Writes a file that is there as a whole or not at all, whenever this is killed."""
-    temporary = path.with_suffix(".tmp")
-    try:
-        with temporary.open("wb", buffering=_BUFFER) as file:
-            write(file)
-        os.replace(temporary, path)
-    except OSError as error:  # of a full disk it does not say which
-        raise OSError(error.errno, error.strerror, str(path)) from error

@@ -421,14 +421,54 @@ def test_a_bomb_takes_no_memory(tmp_path):
 # Luck: kills and full disks are in `cli_test.py` and `soak.py`.
 
 
-def test_a_disk_that_fails_is_an_error_or_skipped(small, monkeypatch, caplog):
+@needs_fuse
+def test_a_disk_that_fails_while_clips_are_read_is_an_error_with_names(small, tmp_path):
+    """In processes of their own: what is mapped of a failing disk ends them."""
+    directory, *_ = small
+    disk, mounted = tmp_path / "disk", tmp_path / "mounted"
+    mounted.mkdir()
+    shutil.copytree(directory, disk / "1.0.0")
+    script = """
+import sys
+import kinetics_clips
+from kinetics_clips import ClipSource, ClipSpec
+try:
+    source = ClipSource(sys.argv[1], "train", ClipSpec(length=4), seed=0)
+    for number in range(2):
+        source[number]
+    batch = source.batch([0, 1], on_error="skip")
+    print("read", len(batch["video"]))
+except (kinetics_clips.FrameIndexError, kinetics_clips.UnreadableVideoError) as error:
+    print(type(error).__name__, error)
+except OSError as error:
+    print("OSError", error)
+"""
+    outcomes = collections.Counter()
+    with faulty_disk.mounted(disk, mounted, "--reads") as counts:
+        done = run_script(script, mounted / "1.0.0")
+    assert done.stdout == "read 2\n", done.stderr
+    for number in range(1, counts[0] + 1):
+        options = ("--reads", "--fail", str(number))
+        with faulty_disk.mounted(disk, mounted, *options):
+            done = run_script(script, mounted / "1.0.0")
+        assert done.returncode == 0, done.stderr
+        kind, _, text = done.stdout.partition(" ")
+        outcomes[kind] += 1
+        assert str(mounted) in text
+        # TFDS does not say why its own files could not be read.
+        assert kind == "OSError" or "Input/output error" in text, text
+    assert outcomes["FrameIndexError"] > 0
+    assert outcomes["UnreadableVideoError"] > 0
+
+
+def test_a_failing_shard_names_the_video_or_is_skipped(small, monkeypatch, caplog):
     directory, spec, clips = small
     source = ClipSource(directory, "train", spec, seed=0)
     start = int(source._indexes[0]._records[1])  # of the second video
     preadv = os.preadv
 
     def fail(descriptor, buffers, offset):
-        if offset >= start:
+        if offset >= start and os.readlink(f"/proc/self/fd/{descriptor}").endswith("1"):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return preadv(descriptor, buffers, offset)
 

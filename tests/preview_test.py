@@ -293,8 +293,7 @@ def test_a_damaged_video_is_named(data_dir, tmp_path):
     content = bytearray(shard.read_bytes())
     index = frame_index.FrameIndex(shard.parent / "train.frame_index")
     for video in range(len(index)):
-        first = int(index._first_frames[video])
-        for row in index._frames[first : first + index.num_frames(video)]:
+        for row in index._rows(video, range(index.num_frames(video))):
             content[int(index._records[video]) + int(row["offset"]) + 9] ^= 1
     shard.write_bytes(content)
     os.utime(shard, ns=(times.st_atime_ns, times.st_mtime_ns))

@@ -121,7 +121,7 @@ def test_a_directory_of_something_else_is_refused(tmp_path):
 
 def test_a_store_that_was_killed_at_its_start_goes_on(tmp_path):
     Store(tmp_path / "kept", SETTINGS).close()
-    (tmp_path / "kept/settings.json").rename(tmp_path / "kept/settings.tmp")
+    (tmp_path / "kept/settings.json").rename(tmp_path / "kept/settings.json.tmp")
     Store(tmp_path / "kept", SETTINGS).close()
     assert json.loads((tmp_path / "kept/settings.json").read_text()) == SETTINGS
 
