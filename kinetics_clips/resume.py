@@ -53,7 +53,7 @@ class Store:
         if (
             directory.is_dir()
             and not path.exists()
-            and not own.issuperset(os.listdir(directory))
+            and not all(n in own or _is_of_a_lock(n) for n in os.listdir(directory))
         ):
             raise ValueError(
                 f"{directory} must be empty or keep videos of an interrupted build, "
@@ -179,9 +179,19 @@ def _remove(directory: Path) -> None:
     for path in directory.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
+        elif _is_of_a_lock(path.name):
+            path.unlink(missing_ok=True)
     for name in (_SETTINGS, _LOCK, _FINISHED):
         (directory / name).unlink(missing_ok=True)
     directory.rmdir()
+
+
+def _is_of_a_lock(name: str) -> bool:
+    """Returns whether that may be what a lock leaves behind that is killed.
+
+    Such as filelock's trial of a file system, or NFS's open file that was removed.
+    """
+    return name.startswith(".")
 
 
 def _source(video: Video) -> list[str]:

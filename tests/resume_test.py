@@ -126,6 +126,15 @@ def test_a_store_that_was_killed_at_its_start_goes_on(tmp_path):
     assert json.loads((tmp_path / "kept/settings.json").read_text()) == SETTINGS
 
 
+@pytest.mark.parametrize("name", [".filelock-probe-1", ".nfs01", ".fuse_hidden01"])
+def test_what_a_lock_left_that_was_killed_is_no_hindrance(tmp_path, name):
+    directory = tmp_path / "kept"
+    directory.mkdir()
+    (directory / name).touch()
+    Store(directory, SETTINGS).remove()
+    assert not directory.exists()
+
+
 def test_remove_leaves_nothing(tmp_path, video):
     store = Store(tmp_path / "kept", SETTINGS)
     store.put(video, ENCODED)
