@@ -154,8 +154,8 @@ def _videos(root: Path, args: argparse.Namespace) -> Outcome:
     lost += len(to_encode) - right - lost - reported
     named = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
     note = (
-        f"{named}; {num_filled} with pictures of damaged MJPEG; a worker takes at most "
-        f"{memory / _MIB:.0f} MiB"
+        f"{named}; {num_filled} with damaged pictures of MJPEG or MPEG-2; a worker "
+        f"takes at most {memory / _MIB:.0f} MiB"
     )
     return Outcome(len(to_encode), right, reported, lost, note)
 
@@ -165,8 +165,9 @@ def _count_filled(
 ) -> int | None:
     """Compares what was stored with what ffmpeg shows.
 
-    Of a picture of MJPEG that ends too soon, the rest is what an earlier one left in
-    memory, which differs even between two runs of ffmpeg.
+    What it makes of a damaged picture of MJPEG or MPEG-2 is partly what was in memory
+    before, and differs between two runs of it. Those behind the first damaged packet
+    may be others.
 
     Args:
       path: Of the video.
@@ -180,14 +181,17 @@ def _count_filled(
     shown = hostile.frames_of_ffmpeg(path, *stored.shape[1:], turned=False, gray=True)
     if len(stored) != len(shown):
         return None
-    num_filled = sum(
-        hostile.difference(frame, other) > hostile.TOLERANCE
-        for frame, other in zip(stored, shown, strict=True)
-    )
-    if not num_filled:
-        return 0
-    num_damaged = sum(packet not in whole for packet in _packets(path))
-    return num_filled if path.suffix == ".avi" and num_filled <= num_damaged else None
+    others = [
+        number
+        for number, (frame, other) in enumerate(zip(stored, shown, strict=True))
+        if hostile.difference(frame, other) > hostile.TOLERANCE
+    ]
+    if others and path.suffix not in (".avi", ".mpg"):
+        return None
+    damaged = (n for n, packet in enumerate(_packets(path)) if packet not in whole)
+    if others and others[0] < next(damaged, len(stored)):
+        return None
+    return len(others)
 
 
 def _packets(path: Path) -> Iterator[bytes]:
