@@ -149,7 +149,8 @@ def _encode_in_pool(
                     deadline = deadlines.setdefault(future, now + _deadline(source))
                     if now > deadline:
                         future.cancel()
-            pool_broke = False
+            # One that breaks forgets what it has been given and not looked at.
+            pool_broke = not done and not pool.active
             for future in done:
                 video, source = running.pop(future)
                 deadlines.pop(future, None)

@@ -12,6 +12,7 @@ import time
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+import pebble
 import psutil
 import pytest
 from conftest import run_script, workers_of, write_tree
@@ -157,6 +158,22 @@ def test_a_video_that_breaks_every_pool_costs_one_video(tmp_path, monkeypatch):
     }
     assert outcomes.pop(poison.annotation.video_id) == "crash"
     assert list(outcomes.values()) == ["stored"] * 7
+
+
+def test_a_pool_that_breaks_before_it_looks_at_videos_costs_nothing(
+    tmp_path, monkeypatch
+):
+    loops = iter([lambda manager: time.sleep(0.5)])
+    loop = pebble.pool.process.task_scheduler_loop
+    monkeypatch.setattr(
+        pebble.pool.process,
+        "task_scheduler_loop",
+        lambda manager: next(loops, loop)(manager),
+    )
+    outcomes = list(workers.encode_all(find(tmp_path, 3), SETTINGS, 1))
+    assert len(outcomes) == 3
+    assert not any(isinstance(result, VideoError) for _, result in outcomes)
+    assert not list(loops)
 
 
 def die(started):
