@@ -166,7 +166,7 @@ def _count_filled(
     """Compares what was stored with what ffmpeg shows.
 
     What it makes of a damaged picture of MJPEG or MPEG-2 is partly what was in memory
-    before, and differs between two runs of it. Those behind the first damaged packet
+    before, and differs between two runs of it. Frames from the first damaged packet on
     may be others.
 
     Args:
@@ -186,10 +186,13 @@ def _count_filled(
         for number, (frame, other) in enumerate(zip(stored, shown, strict=True))
         if hostile.difference(frame, other) > hostile.TOLERANCE
     ]
-    if others and path.suffix not in (".avi", ".mpg"):
-        return None
-    damaged = (n for n, packet in enumerate(_packets(path)) if packet not in whole)
-    if others and others[0] < next(damaged, len(stored)):
+    if not others:
+        return 0
+    packets = list(_packets(path))
+    damaged = (n for n, packet in enumerate(packets) if packet not in whole)
+    num_dropped = len(packets) - len(stored)
+    may_be_others = next(damaged, len(packets)) - num_dropped
+    if path.suffix not in (".avi", ".mpg") or others[0] < may_be_others:
         return None
     return len(others)
 
@@ -198,7 +201,8 @@ def _packets(path: Path) -> Iterator[bytes]:
     """Yields what a demuxer finds of a video's stream, as far as it comes."""
     with av.open(str(path)) as container, contextlib.suppress(av.FFmpegError):
         for packet in container.demux(container.streams.best("video")):
-            yield bytes(packet)
+            if packet.size:
+                yield bytes(packet)
 
 
 def _kills(root: Path, args: argparse.Namespace) -> Outcome:
