@@ -288,9 +288,9 @@ class FrameIndex:
         description = self._read(size - _TRAILER.size - length, length)
         if google_crc32c.value(description) != checksum:
             raise ValueError("its description does not have its checksum")
-        return json.loads(description)
+        return json.loads(description.tobytes())
 
-    def _read(self, offset: int, num_bytes: int) -> bytes:
+    def _read(self, offset: int, num_bytes: int) -> np.ndarray:
         """Reads from the file, for a disk that fails: what is mapped ends the process.
 
         Raises:
@@ -302,7 +302,7 @@ class FrameIndex:
         content = np.empty(num_bytes, np.uint8)
         if _fill(self._descriptor, content, offset):
             raise ValueError(f"it ends before byte {offset + num_bytes}")
-        return content.tobytes()
+        return content
 
     def _place(self, name: str, dtype: str) -> tuple[int, int]:
         """Returns the offset and the bytes of a table."""

@@ -13,6 +13,8 @@ from typing import NamedTuple
 import google_crc32c
 import numpy as np
 
+from kinetics_clips import files
+
 # Before the data: its length, and the checksum of these eight bytes. After it: its own.
 _HEAD = struct.Struct("<QI")
 _TAIL = struct.Struct("<I")
@@ -50,10 +52,10 @@ def read(path: Path) -> Iterator[Record]:
 
     Raises:
       ValueError: If the file is damaged; says where.
-      OSError: If it cannot be read.
+      OSError: If it cannot be read; names the file.
     """
     buffer = np.empty(1 << 20, np.uint8)
-    with path.open("rb", buffering=0) as file:
+    with files.named(path), path.open("rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         offset = 0
         while offset < size:

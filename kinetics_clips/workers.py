@@ -123,6 +123,7 @@ def _encode_in_pool(
     # fork would copy the caller's TensorFlow, locks and threads included; spawn and
     # forkserver would run the caller's script again. loky's context does neither.
     context = loky.backend.get_context("loky")
+    others = set(multiprocessing.active_children())
     started = context.Semaphore(0)
     pool = pebble.ProcessPool(
         max_workers=num_workers,
@@ -162,7 +163,7 @@ def _encode_in_pool(
                     yield video, _Lost(source, "the workers died", pool_broke=True)
                 return
     finally:
-        _wait_for_starts(started, num_workers)
+        _wait_for_starts(started, num_workers, others)
         pool.stop()
         pool.join()
 
@@ -172,13 +173,19 @@ def _start(started) -> None:
     started.release()
 
 
-def _wait_for_starts(started, num_workers: int) -> None:
-    """Waits until all workers run: those that are starting do not end quietly."""
+def _wait_for_starts(started, num_workers: int, others: set) -> None:
+    """Waits until all workers run: those that are starting do not end quietly.
+
+    Args:
+      started: A semaphore, released by each that runs.
+      num_workers: How many there should be.
+      others: Processes that were there before them.
+    """
     end = time.monotonic() + _MAX_START
     while num_workers and time.monotonic() < end:
         if started.acquire(block=False):
             num_workers -= 1
-        elif not multiprocessing.active_children():
+        elif others.issuperset(multiprocessing.active_children()):
             return
         else:
             time.sleep(0.01)

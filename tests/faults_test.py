@@ -42,6 +42,7 @@ from kinetics_clips import (
     frames,
     sources,
     synthetic,
+    tfrecords,
     videos,
     workers,
 )
@@ -76,7 +77,12 @@ def test_a_stream_that_is_lost_and_found_again_keeps_its_last_frames(tmp_path):
     path = tmp_path / "video.ts"
     hostile.write_unusual(path, video)
     path.write_bytes(path.read_bytes()[: 17 * 188 + 4] + bytes(2576))
-    with av.open(str(path)) as container, pytest.raises(av.error.BlockingIOError):
+    with (
+        av.open(str(path)) as container,
+        pytest.raises(
+            av.error.BlockingIOError, match="Resource temporarily unavailable"
+        ),
+    ):
         list(container.demux())
     got = hostile.decode(frames.encode(path, SETTINGS).frames)
     expected = hostile.frames_of_ffmpeg(path, hostile.HEIGHT, hostile.WIDTH)
@@ -458,6 +464,17 @@ except OSError as error:
         assert kind == "OSError" or "Input/output error" in text, text
     assert outcomes["FrameIndexError"] > 0
     assert outcomes["UnreadableVideoError"] > 0
+
+
+@needs_fuse
+def test_a_shard_that_cannot_be_indexed_is_named(small, tmp_path):
+    directory, *_ = small
+    (shard,) = directory.glob("*-train.tfrecord-*")
+    with (
+        faulty_disk.mounted(directory, tmp_path, "--reads", "--fail", "1"),
+        pytest.raises(OSError, match=rf"Input/output error: '{tmp_path / shard.name}'"),
+    ):
+        list(tfrecords.read(tmp_path / shard.name))
 
 
 def test_a_failing_shard_names_the_video_or_is_skipped(small, monkeypatch, caplog):

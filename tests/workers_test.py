@@ -2,6 +2,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import itertools
+import multiprocessing
 import os
 import pickle
 import signal
@@ -56,6 +57,17 @@ def test_encode_all_takes_videos_only_as_it_needs_them(tmp_path):
 
 def test_encode_all_of_nothing_yields_nothing():
     assert list(workers.encode_all([], SETTINGS, 1)) == []
+
+
+def test_processes_of_the_caller_are_not_waited_for(monkeypatch):
+    child = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
+    child.start()
+    try:
+        monkeypatch.setattr(workers, "_MAX_START", 1e9)
+        assert list(workers.encode_all([], SETTINGS, 1)) == []
+        assert child.is_alive()
+    finally:
+        child.kill()
 
 
 def test_closing_ends_the_workers(tmp_path):
