@@ -130,7 +130,7 @@ def _encode(
     # nothing; a worker's threads encode beside each other in this way too.
     for video, result in workers.encode_all(videos, settings, num_workers=1):
         if isinstance(result, Exception):
-            row = report.failed(video, result.reason)
+            row = report.failed(video, result.reason, result.detail)
             _log.warning("%s: %s", video.filename, result)
         else:
             row = report.stored(video, result)

@@ -325,7 +325,7 @@ def _rows_kept(
     for video, result in results:
         if isinstance(result, Exception):
             _log.warning("%s: %s", video.filename, result)
-            rows[video] = report.failed(video, result.reason)
+            rows[video] = report.failed(video, result.reason, result.detail)
         else:
             rows[video] = report.stored(video, result)
         yield video, result

@@ -597,7 +597,7 @@ https://github.com/cvdfoundation/kinetics-dataset
 
     def _fail(self, video: Video, reason: str, detail: str) -> None:
         """Reports a video that is not stored, and logs it by name."""
-        self._rows.append(report.failed(video, reason))
+        self._rows.append(report.failed(video, reason, detail))
         # `videos.find` has summed up the missing ones, of which there may be thousands.
         _log.log(
             logging.DEBUG if video.file is None else logging.WARNING,

@@ -41,11 +41,13 @@ class Row:
       status: `stored`, `failed` or `unmatched`; `found` before it is decoded.
       reason: Why it failed or is passed over, or `truncated` for a stored video that
         decoded to under 95 % of the frames that its header promises.
+      detail: The reason in more words, as the log has them; may be empty.
       num_frames: Stored; empty where nothing is.
       height: Of a stored frame, in pixels.
       width: Of a stored frame, in pixels.
       fps: Frames a second.
       bytes: Of the stored JPEGs together.
+      notes: What a person should know of a stored video, separated by `; `.
     """
 
     split: str
@@ -54,11 +56,13 @@ class Row:
     filename: str
     status: str
     reason: str = ""
+    detail: str = ""
     num_frames: int | str = ""
     height: int | str = ""
     width: int | str = ""
     fps: float | str = ""
     bytes: int | str = ""
+    notes: str = ""
 
 
 def stored(video: Video, encoded: "EncodedVideo") -> Row:
@@ -72,19 +76,20 @@ def stored(video: Video, encoded: "EncodedVideo") -> Row:
         width=encoded.width,
         fps=round(encoded.fps, 3),
         bytes=encoded.num_bytes,
+        notes="; ".join(encoded.notes),
     )
 
 
 def undecoded(video: Video) -> Row:
     """Returns the row of a video that nobody has decoded yet."""
     if video.problem:
-        return failed(video, video.problem[0])
+        return failed(video, *video.problem)
     return Row(*_names(video), status=FOUND)
 
 
-def failed(video: Video, reason: str) -> Row:
+def failed(video: Video, reason: str, detail: str) -> Row:
     """Returns the row of a video that could not be stored."""
-    return Row(*_names(video), status=FAILED, reason=reason)
+    return Row(*_names(video), status=FAILED, reason=reason, detail=as_utf8(detail))
 
 
 def unmatched(found: Found) -> list[Row]:

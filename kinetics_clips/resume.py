@@ -96,6 +96,7 @@ class Store:
                 if facts.pop("source") != _source(video):
                     return None
                 jpegs = memoryview(kept.read(_JPEGS))  # checks its CRC-32
+            facts["notes"] = tuple(facts["notes"])
             ends = list(itertools.accumulate(facts.pop("lengths"), initial=0))
             return frames.EncodedVideo(
                 [jpegs[a:b].tobytes() for a, b in itertools.pairwise(ends)], **facts

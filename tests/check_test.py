@@ -123,7 +123,7 @@ def test_draw_takes_the_first_of_each_split_in_proportion(tmp_path, size, expect
 
 
 def encoded(num_bytes, seconds=1.0):
-    return EncodedVideo([b"x" * num_bytes], 1, 1, 1.0, False, seconds)
+    return EncodedVideo([b"x" * num_bytes], 1, 1, 1.0, False, seconds=seconds)
 
 
 def test_estimate_of_all_is_exact(tmp_path):

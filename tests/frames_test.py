@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinetics_clips import frames, synthetic
+from kinetics_clips import frames, pictures, synthetic, timing
 from kinetics_clips.frames import EncodeSettings, VideoError
 
 AS_IS = EncodeSettings(short_side=None, jpeg_quality=90)
@@ -284,7 +284,7 @@ def test_resampled_frames_are_the_nearest_in_time(steps, start, fps):
 
     out = [
         number
-        for number, copies in frames._resampled(source(), read, fps)
+        for number, copies in timing.resampled(source(), read, fps)
         for _ in range(copies)
     ]
     mean = (times[-1] - times[0]) / max(len(times) - 1, 1)
@@ -310,7 +310,7 @@ def test_encode_stops_at_the_size_of_a_record(tmp_path, monkeypatch):
 
 def test_encode_refuses_frames_wider_than_a_jpeg(tmp_path, monkeypatch):
     path = write(tmp_path / "video.mp4")
-    monkeypatch.setattr(frames, "_MAX_JPEG_SIDE", 100)
+    monkeypatch.setattr(pictures, "_MAX_JPEG_SIDE", 100)
     with pytest.raises(VideoError, match=r"too large .*128x96"):
         frames.encode(path, AS_IS)
 

@@ -243,11 +243,13 @@ def test_report_rows_of_stored_videos_measure_them(builder):
         "filename": "train/red/long.mp4",
         "status": "stored",
         "reason": "",
+        "detail": "",
         "num_frames": "70",
         "height": str(HEIGHT),
         "width": str(WIDTH),
         "fps": "30.0",
         "bytes": str(sizes["red/long"]),
+        "notes": "",
     }
 
 

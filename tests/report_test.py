@@ -16,13 +16,17 @@ def video(video_id, filename="", label='a, "b"'):
 ROWS = [
     report.stored(
         video("one", "train/one.mp4"),
-        EncodedVideo([b"12", b"345"], 48, 64, 29.97, False),
+        EncodedVideo(
+            [b"12", b"345"], 48, 64, 29.97, False, ("converted from HDR", "cropped")
+        ),
     ),
     report.stored(
         video("two", "train/zwö.mp4"), EncodedVideo([b"1"], 48, 64, 0.0, True)
     ),
-    report.failed(video("three", label=None), "missing"),
-    report.failed(video("bad\udce9", "train/bad\udce9.mp4"), "unreadable name"),
+    report.failed(video("three", label=None), "missing", "no file of that name"),
+    report.failed(
+        video("bad\udce9", "train/bad\udce9.mp4"), "unreadable name", "é\udce9"
+    ),
     *report.unmatched(
         Found(
             ["a"],
@@ -45,18 +49,20 @@ def test_write_makes_a_csv_with_every_column(tmp_path):
     with path.open(encoding="utf-8", newline="") as file:
         lines = list(csv.reader(file))
     assert lines == [
-        ["split", "video_id", "label", "filename", "status", "reason", "num_frames",
-         "height", "width", "fps", "bytes"],
-        ["train", "one", 'a, "b"', "train/one.mp4", "stored", "", "2", "48", "64",
-         "29.97", "5"],
-        ["train", "two", 'a, "b"', "train/zwö.mp4", "stored", "truncated", "1", "48",
-         "64", "0.0", "1"],
-        ["train", "three", "", "", "failed", "missing", "", "", "", "", ""],
+        ["split", "video_id", "label", "filename", "status", "reason", "detail",
+         "num_frames", "height", "width", "fps", "bytes", "notes"],
+        ["train", "one", 'a, "b"', "train/one.mp4", "stored", "", "", "2", "48",
+         "64", "29.97", "5", "converted from HDR; cropped"],
+        ["train", "two", 'a, "b"', "train/zwö.mp4", "stored", "truncated", "", "1",
+         "48", "64", "0.0", "1", ""],
+        ["train", "three", "", "", "failed", "missing", "no file of that name", "",
+         "", "", "", "", ""],
         ["train", "bad\\xe9", 'a, "b"', "train/bad\\xe9.mp4", "failed",
-         "unreadable name", "", "", "", "", ""],
-        ["test", "", "", "test/stray.mp4", "unmatched", "", "", "", "", "", ""],
-        ["test", "", "", "test/one.avi", "unmatched", "duplicate", "", "", "", "", ""],
-        ["", "", "", "bad.tar", "unmatched", "unreadable", "", "", "", "", ""],
+         "unreadable name", "é\\xe9", "", "", "", "", "", ""],
+        ["test", "", "", "test/stray.mp4", "unmatched", "", "", "", "", "", "", "", ""],
+        ["test", "", "", "test/one.avi", "unmatched", "duplicate", "", "", "", "",
+         "", "", ""],
+        ["", "", "", "bad.tar", "unmatched", "unreadable", "", "", "", "", "", "", ""],
     ]  # fmt: skip
 
 

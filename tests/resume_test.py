@@ -25,6 +25,7 @@ ENCODED = EncodedVideo(
     width=64,
     fps=29.97002997002997,
     truncated=True,
+    notes=("a note",),
     seconds=1.5,
 )
 
