@@ -11,10 +11,10 @@ VERSION = re.search(
     re.MULTILINE,
 ).group(1)
 
-BEAM = "apache-beam>=2.60"
+BEAM = "apache-beam>=2.60,<3"
 
 # What TFDS's own `tfds` command imports at start-up without declaring it.
-TFDS_COMMAND = ["mlcroissant", BEAM]
+TFDS_COMMAND = ["mlcroissant>=1.0", BEAM]
 
 setuptools.setup(
     name="kinetics-clips",
@@ -23,26 +23,27 @@ setuptools.setup(
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.11",
+    python_requires=">=3.11",  # those that `.ci/run` tries are in the classifiers
     packages=["kinetics_clips"],
     package_data={
         "kinetics_clips": ["labels/*.txt", "templates/*.html", "py.typed"],
     },
     install_requires=[
-        "importlib_resources",  # TFDS needs it to prepare a dataset, undeclared
-        "av>=14",
-        "filelock>=3.12",
-        "google-crc32c>=1.5",
-        "jinja2>=3.1",
-        "loky>=3.4",
-        "numpy>=2.0",
-        "opencv-python-headless>=4.12",
-        "pebble>=5.2",
-        "pillow>=10.1",
-        "simplejpeg>=1.8",
-        "tensorflow>=2.20",
-        "tensorflow-datasets>=4.9.10",
-        "tqdm",
+        # From the lowest to the highest major version that the tests have passed with.
+        "av>=15,<20",
+        "filelock>=3.12,<5",
+        "google-crc32c>=1.5,<2",
+        "importlib_resources>=6,<8",  # TFDS prepares datasets with it, undeclared
+        "jinja2>=3.1,<4",
+        "loky>=3.4,<4",
+        "numpy>=2.0,<3",
+        "opencv-python-headless>=4.12,<6",
+        "pebble>=5.2,<6",
+        "pillow>=10.1,<13",
+        "simplejpeg>=1.8,<2",
+        "tensorflow>=2.20,<3",
+        "tensorflow-datasets>=4.9.10,<5",
+        "tqdm>=4.66,<5",
     ],
     extras_require={
         "tfds": TFDS_COMMAND,
@@ -50,22 +51,23 @@ setuptools.setup(
         "test": [
             *TFDS_COMMAND,
             "dill",  # tfds.testing imports it, undeclared
-            "grain",
             "hypothesis",
             "imageio-ffmpeg",  # the ffmpeg program, with which frames are compared
-            "jax",
-            "mfusepy",  # disks that fail, by Debian's fuse3
+            "mfusepy",  # disks that fail, where libfuse is
             "psutil",
             "pytest>=9",
             "pytest-xdist",
             "ruff",
-            "selenium",  # which drives Debian's chromium
-            "torch==2.13.0",  # of which a build for the CPU alone may lie on the disk
+            "selenium",  # drives Chromium, where that is
         ],
+        # What the README's recipes feed, and nothing else needs: gigabytes.
+        "recipes": ["grain>=0.2.12", "jax>=0.5", "torch>=2.6"],
     },
     entry_points={"console_scripts": ["kinetics-clips = kinetics_clips.cli:main"]},
     classifiers=[
-        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Multimedia :: Video",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],

@@ -2,6 +2,8 @@
 
 import contextlib
 import csv
+import functools
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -39,6 +41,21 @@ SHARED = REPOSITORY.parent / "shared"
 needs_shared = pytest.mark.skipif(
     not SHARED.is_dir(), reason="the real clips are not on this machine"
 )
+
+
+def marks_of(library: str) -> list[pytest.MarkDecorator]:
+    """Returns the marks of a test that needs a library of the extra [recipes]."""
+    absent = importlib.util.find_spec(library) is None
+    skip = pytest.mark.skipif(absent, reason=f"{library} is not installed")
+    return [pytest.mark.recipes, skip]
+
+
+def needs(library: str):
+    """Marks a test that needs a library of the extra [recipes]."""
+    return lambda test: functools.reduce(
+        lambda f, mark: mark(f), marks_of(library), test
+    )
+
 
 HEIGHT, WIDTH = 96, 128
 

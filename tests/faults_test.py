@@ -49,9 +49,13 @@ from kinetics_clips import (
 
 SETTINGS = frames.EncodeSettings(short_side=None, jpeg_quality=95, fps=None)
 
-needs_fuse = pytest.mark.skipif(
-    not faulty_disk.can_be_mounted(), reason="there is no FUSE"
+_no_fuse = pytest.mark.skipif(
+    not faulty_disk.can_be_mounted(), reason="FUSE is not installed"
 )
+
+
+def needs_fuse(test):
+    return pytest.mark.fuse(_no_fuse(test))
 
 
 @pytest.mark.parametrize("name", hostile.UNUSUAL)

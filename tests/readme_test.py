@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, run_script
+from conftest import REPOSITORY, marks_of, run_script
 
 from kinetics_clips import demo
 
@@ -40,7 +40,18 @@ def test_the_readme_prints_what_it_says(directory, monkeypatch):
         assert printed.getvalue().endswith(expected)
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda text: text.partition("\n")[0])
+def _marks(recipe: str) -> list:
+    libraries = re.findall(r"^import (grain|jax|torch)$", recipe, re.MULTILINE)
+    return [mark for name in libraries for mark in marks_of(name)]
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        pytest.param(text, id=text.partition("\n")[0], marks=_marks(text))
+        for text in RECIPES
+    ],
+)
 def test_a_recipe_runs_as_it_is(directory, monkeypatch, recipe):
     monkeypatch.chdir(directory)
     for name, content in FILE.findall(recipe):

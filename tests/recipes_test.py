@@ -1,11 +1,8 @@
 """What other libraries do with a dataset, beyond what the README's recipes show."""
 
-import grain
 import numpy as np
 import pytest
-import torch
-from conftest import run_script
-from torch.utils.data import DataLoader, DistributedSampler
+from conftest import needs, run_script
 
 from kinetics_clips import ClipSource, ClipSpec
 
@@ -33,8 +30,11 @@ def windows_of(batches) -> list[tuple]:
     return found
 
 
+@needs("torch")
 @pytest.mark.parametrize("persistent", [False, True])
 def test_pytorch_draws_anew_in_every_worker_and_epoch(source, persistent):
+    from torch.utils.data import DataLoader
+
     # Of one video, of 87 windows, alone: all that differs is the worker, and the time.
     ids = [source[number]["video_id"] for number in range(len(source))]
     loader = DataLoader(
@@ -50,7 +50,10 @@ def test_pytorch_draws_anew_in_every_worker_and_epoch(source, persistent):
     assert len(set(epochs[0] + epochs[1])) > 20
 
 
+@needs("torch")
 def test_pytorch_with_a_seed_follows_set_epoch_unless_workers_persist(seeded):
+    from torch.utils.data import DataLoader
+
     def epochs_of(**options) -> list[list[tuple]]:
         loader = DataLoader(seeded, batch_size=2, num_workers=2, **options)
         found = []
@@ -68,7 +71,10 @@ def test_pytorch_with_a_seed_follows_set_epoch_unless_workers_persist(seeded):
     assert kept[0] == kept[1] == kept[2] == fresh[0]
 
 
+@needs("torch")
 def test_pytorch_shares_videos_among_processes(source):
+    from torch.utils.data import DataLoader, DistributedSampler
+
     shares = []
     for rank in range(2):
         sampler = DistributedSampler(source, num_replicas=2, rank=rank, seed=0)
@@ -79,14 +85,20 @@ def test_pytorch_shares_videos_among_processes(source):
     assert len(set(shares[0] + shares[1])) == len(source)
 
 
+@needs("torch")
 def test_pytorch_gets_the_pixels(seeded):
+    import torch
+    from torch.utils.data import DataLoader
+
     for n, clip in enumerate(DataLoader(seeded, batch_size=None)):
         assert clip["video"].dtype == torch.uint8
         np.testing.assert_array_equal(clip["video"], seeded[n]["video"])
         assert clip["label"] == seeded[n]["label"]
 
 
-def grain_clips(source, host=0, num_hosts=1) -> grain.MapDataset:
+def grain_clips(source, host=0, num_hosts=1):
+    import grain
+
     return (
         grain.MapDataset.range(len(source))
         .shuffle(seed=3)
@@ -96,6 +108,7 @@ def grain_clips(source, host=0, num_hosts=1) -> grain.MapDataset:
     )
 
 
+@needs("grain")
 def test_grain_draws_new_windows_in_every_epoch(source):
     windows = windows_of(grain_clips(source))
     assert len(windows) == 50 * len(source)
@@ -109,6 +122,7 @@ def test_grain_draws_new_windows_in_every_epoch(source):
     assert windows == windows_of(grain_clips(source))
 
 
+@needs("grain")
 def test_grain_shares_videos_among_hosts(source):
     whole = windows_of(grain_clips(source))
     shares = [windows_of(grain_clips(source, host, 2)) for host in range(2)]
@@ -133,6 +147,7 @@ def test_grain_goes_on_where_it_was_saved(source):
         np.testing.assert_equal(next(again), batch)
 
 
+@needs("grain")
 def test_grain_in_processes_gives_the_same_clips(data_dir):
     done = run_script(
         """
@@ -160,6 +175,7 @@ if __name__ == "__main__":
     assert done.stdout == "False\n", done.stderr
 
 
+@needs("jax")
 def test_jax_hosts_share_an_epoch(data_dir):
     done = run_script(
         """

@@ -14,9 +14,14 @@ from kinetics_clips import datasets, report, report_page
 from kinetics_clips.report import Row
 
 CHROMIUM, DRIVER = map(shutil.which, ("chromium", "chromedriver"))
-needs_chromium = pytest.mark.skipif(
+_no_chromium = pytest.mark.skipif(
     not (CHROMIUM and DRIVER), reason="chromium and chromedriver are not installed"
 )
+
+
+def needs_chromium(test):
+    return pytest.mark.chromium(_no_chromium(test))
+
 
 HOSTILE = "<img src=x onerror=\"document.title='hacked'\">"
 
