@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import functools
 import importlib.util
 import os
 import shutil
@@ -52,9 +51,8 @@ def marks_of(library: str) -> list[pytest.MarkDecorator]:
 
 def needs(library: str):
     """Marks a test that needs a library of the extra [recipes]."""
-    return lambda test: functools.reduce(
-        lambda f, mark: mark(f), marks_of(library), test
-    )
+    recipes, skip = marks_of(library)
+    return lambda test: recipes(skip(test))
 
 
 HEIGHT, WIDTH = 96, 128
