@@ -135,6 +135,7 @@ def test_grain_shares_videos_among_hosts(source):
     assert sorted(shares[0] + shares[1]) == sorted(whole)
 
 
+@needs("grain")
 def test_grain_goes_on_where_it_was_saved(source):
     batches = iter(grain_clips(source).to_iter_dataset())
     for _ in range(3):
