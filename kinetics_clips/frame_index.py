@@ -2,6 +2,13 @@
 
 An index is one file a split, beside the shards: a row a frame, a table a feature, and
 a description of both. With it, a window of any video is one positioned read.
+
+What ties it to its shards: their sizes, and the checksum of every frame, which is
+verified on every read, so that a frame that is returned is the one that was indexed. As
+long as a shard has the time that it had then, nothing else is looked at. A shard with
+another time, as copies have, may also be of another build that stored equal frames in
+equal places, with other labels: of each video that is read from it, the features in its
+record are compared with those of the index too.
 """
 
 import bisect
@@ -43,6 +50,9 @@ _ALIGNMENT = 64
 
 _CHUNK = 1 << 20  # bytes that are verified at a time
 
+# Bytes of a record that hold what is stored beside its frames, as builds here store it.
+_HEAD_BYTES = 1 << 12
+
 # How the values of a feature are kept. Texts follow each other in a table of bytes.
 _INT, _FLOAT, _TEXT = "<i8", "<f4", "text"
 _BYTES = "|u1"
@@ -70,7 +80,8 @@ class Shard(NamedTuple):
       name: In the dataset's directory.
       num_videos: That it holds.
       num_bytes: Its size.
-      modified: When it last changed, in ns since 1970.
+      modified: When it last changed, in ns since 1970; while that stays, its videos are
+        those that were indexed.
     """
 
     name: str
@@ -108,11 +119,11 @@ class FrameIndex:
         `Texts`.
 
     Raises:
-      FrameIndexError: If there is none, it is damaged, or a shard has changed since.
+      FrameIndexError: If there is none, it is damaged, or it is of other shards.
     """
 
     def __init__(self, path: Path):
-        self.path = path
+        self.path = path = Path(path).absolute()
         try:
             self._descriptor = os.open(path, os.O_RDONLY)
             weakref.finalize(self, os.close, self._descriptor).atexit = False
@@ -150,19 +161,20 @@ class FrameIndex:
             itertools.accumulate((s.num_videos for s in self.shards), initial=0)
         )
         self._shard_numbers = {s.name: number for number, s in enumerate(self.shards)}
-        for shard in self.shards:
+        for number, shard in enumerate(self.shards):
             try:
                 status = os.stat(path.parent / shard.name)
+                if self._may_be_another(shard, status) and shard.num_videos:
+                    self._require_first_video(number)
             except OSError as error:
                 raise self._error(f"is of a shard that is gone: {error}") from error
-            self._require_unchanged(shard, status)
 
     def __len__(self) -> int:
         """Returns the number of videos."""
         return len(self._records)
 
     def __reduce__(self):
-        return FrameIndex, (self.path,)
+        return _reopened, (self.path, self._tables)
 
     def num_frames(self, video: int) -> int:
         """Returns how many frames a video has."""
@@ -204,7 +216,7 @@ class FrameIndex:
         Raises:
           UnreadableVideoError: If they are not what was written, or the disk fails;
             names the video.
-          FrameIndexError: If the shard has changed since it was indexed.
+          FrameIndexError: If the shard is not the one that was indexed.
           OSError: If the shard cannot be opened.
         """
         rows = self._rows(video, frames)
@@ -217,8 +229,14 @@ class FrameIndex:
         if offsets[-1] < 0 or position + num_bytes > shard.num_bytes:
             raise self._damaged(video, frames[-1])
         data = allocate(num_bytes) if allocate else np.empty(num_bytes, np.uint8)
+        # Opened anew each time, which takes 0.01 ms: a thousand shards are more than a
+        # process may have open, and nothing has to be closed, before a fork or after.
+        descriptor = os.open(self.path.parent / shard.name, os.O_RDONLY)
         try:
-            self._read_into(data, shard, position)
+            if self._may_be_another(shard, os.fstat(descriptor)):
+                self._require_same_features(descriptor, video)
+            if tfrecords.fill(descriptor, data, position):
+                raise self._error(f"is of a longer {shard.name}")
         except OSError as error:
             if error.errno != errno.EIO:
                 raise
@@ -227,6 +245,8 @@ class FrameIndex:
                 f"{error.strerror} of the disk at byte {position}. Restore the shard, "
                 "or build the dataset again."
             ) from error
+        finally:
+            os.close(descriptor)
         encoded = []
         for frame, offset, length, checksum in zip(
             frames, offsets, lengths, rows["checksum"].tolist(), strict=True
@@ -247,7 +267,7 @@ class FrameIndex:
         end = min((int(numbers[-1]) // _BLOCK + 1) * _BLOCK_BYTES, num_bytes)
         content = np.empty(end - start, np.uint8)
         try:
-            missing = _fill(self._descriptor, content, offset + start)
+            missing = tfrecords.fill(self._descriptor, content, offset + start)
         except OSError as error:
             problem = f"must be readable, got {error.strerror},"
         else:
@@ -262,17 +282,6 @@ class FrameIndex:
         raise UnreadableVideoError(
             self._text(f"{problem} where it tells of {self.describe(video)}")
         )
-
-    def _read_into(self, data: np.ndarray, shard: Shard, position: int) -> None:
-        # Opened anew each time, which takes 0.01 ms: a thousand shards are more than a
-        # process may have open, and nothing has to be closed, before a fork or after.
-        descriptor = os.open(self.path.parent / shard.name, os.O_RDONLY)
-        try:
-            self._require_unchanged(shard, os.fstat(descriptor))
-            if _fill(descriptor, data, position):
-                raise self._error(f"is of a longer {shard.name}")
-        finally:
-            os.close(descriptor)
 
     def _shard_number(self, video: int) -> int:
         return bisect.bisect_right(self._first_videos, video) - 1
@@ -300,7 +309,7 @@ class FrameIndex:
         if offset < 0:
             raise ValueError(f"{num_bytes} bytes before its end")
         content = np.empty(num_bytes, np.uint8)
-        if _fill(self._descriptor, content, offset):
+        if tfrecords.fill(self._descriptor, content, offset):
             raise ValueError(f"it ends before byte {offset + num_bytes}")
         return content
 
@@ -338,14 +347,81 @@ class FrameIndex:
         if (self._records < 0).any():
             raise ValueError("a record before the start of its shard")
 
-    def _require_unchanged(self, shard: Shard, status: os.stat_result) -> None:
-        if (status.st_size, status.st_mtime_ns) != (shard.num_bytes, shard.modified):
+    def _may_be_another(self, shard: Shard, status: os.stat_result) -> bool:
+        """Tells whether a file of a shard's name and size may be another one.
+
+        Raises:
+          FrameIndexError: If it has another size.
+        """
+        if status.st_size != shard.num_bytes:
             raise self._error(
-                f"is stale: {shard.name} had {shard.num_bytes} bytes, modified at "
-                f"{shard.modified} ns, and has {status.st_size}, modified at "
-                f"{status.st_mtime_ns} ns. A copy keeps its index when it keeps the "
-                "times (cp -a, rsync -t)"
+                f"is stale: {shard.name} had {shard.num_bytes} bytes, and has "
+                f"{status.st_size}"
             )
+        return status.st_mtime_ns != shard.modified
+
+    def _require_first_video(self, number: int) -> None:
+        """Requires that the first video of a shard is the one that was indexed.
+
+        Raises:
+          FrameIndexError: If it is another one.
+          OSError: If the shard cannot be opened.
+        """
+        descriptor = os.open(self.path.parent / self.shards[number].name, os.O_RDONLY)
+        # One that is damaged is an error when it is read, and not before.
+        with contextlib.suppress(UnreadableVideoError):
+            try:
+                self._require_same_features(descriptor, self._first_videos[number])
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+            finally:
+                os.close(descriptor)
+
+    def _require_same_features(self, descriptor: int, video: int) -> None:
+        """Requires that a record holds, beside its frames, what the index says.
+
+        Raises:
+          FrameIndexError: If it is another one.
+          UnreadableVideoError: If it is damaged, or there is none in its place.
+          OSError: If it cannot be read.
+        """
+        place = int(self._records[video])
+        data = np.empty(_HEAD_BYTES, np.uint8)
+        data = data[: len(data) - tfrecords.fill(descriptor, data, place)]
+        if self._has_features(video, data, tfrecords.first_features(data)):
+            return
+        # It is another one, or damaged, or of a builder that puts the frames first.
+        try:
+            data = tfrecords.read_at(descriptor, place)
+            found = tfrecords.features(data)
+        except ValueError as error:
+            raise UnreadableVideoError(
+                f"{self.describe(video)} in {self.path.parent} is not what was "
+                f"written: {error}. {self._remedy()}"
+            ) from error
+        if not self._has_features(video, data, found):
+            raise self._error(
+                f"is stale: where it tells of {self.describe(video)}, there is another "
+                "video, or another label"
+            )
+
+    def _has_features(self, video: int, data: np.ndarray, found: dict) -> bool:
+        """Tells whether features that were found in a record are those of a video."""
+        for name, table in self.features.items():
+            if len(found.get(name, ())) != 1:
+                return False
+            (value,) = found[name]
+            if isinstance(value, tfrecords.Span) != isinstance(table, Texts):
+                return False
+            if isinstance(table, Texts):
+                same = tfrecords.text(data, value) == table[video]
+            else:  # by its bytes, since NaN is not equal to itself
+                number = table[video : video + 1]
+                same = np.array([value], number.dtype).tobytes() == number.tobytes()
+            if not same:
+                return False
+        return True
 
     def _error(self, problem: str) -> FrameIndexError:
         return FrameIndexError(self._text(problem))
@@ -359,10 +435,30 @@ class FrameIndex:
     def _damaged(self, video: int, frame: int) -> UnreadableVideoError:
         return UnreadableVideoError(
             f"Frame {frame} of {self.describe(video)} in {self.path.parent} is not "
-            "what was written: its checksum differs. Verify the shard with "
-            f"`kinetics-clips index {shlex.quote(str(self.path.parent))}`; where that "
-            "fails too, restore the shard or build the dataset again."
+            f"what was written: its checksum differs. {self._remedy()}"
         )
+
+    def _remedy(self) -> str:
+        return (
+            "Verify the shard with `kinetics-clips index "
+            f"{shlex.quote(str(self.path.parent))}`; where that fails too, restore the "
+            "shard or build the dataset again."
+        )
+
+
+def _reopened(path: Path, tables: dict) -> FrameIndex:
+    """Opens an index in another process, which numbers its videos as this one does.
+
+    Raises:
+      FrameIndexError: If there is another one by now.
+    """
+    index = FrameIndex(path)
+    if index._tables != tables:
+        raise FrameIndexError(
+            f"The frame index {path} must be the one that was opened before, got one "
+            "of other videos: the dataset has been built anew since. Open it again."
+        )
+    return index
 
 
 def _shard(name: str, num_videos: int, num_bytes: int, modified: int) -> Shard:
@@ -379,17 +475,6 @@ def _shard(name: str, num_videos: int, num_bytes: int, modified: int) -> Shard:
 def _require_rising(ends: np.ndarray, last: int) -> None:
     if not len(ends) or ends[0] or ends[-1] != last or (np.diff(ends) < 0).any():
         raise ValueError(f"places that do not rise from 0 to {last}")
-
-
-def _fill(descriptor: int, data: np.ndarray, position: int) -> int:
-    """Fills an array from a place of a file on; returns the bytes that are missing."""
-    view = memoryview(data)
-    while view:
-        count = os.preadv(descriptor, [view], position)
-        if not count:
-            break
-        view, position = view[count:], position + count
-    return len(view)
 
 
 def path_of(directory: Path, split: str) -> Path:

@@ -4,6 +4,7 @@ The framing: https://www.tensorflow.org/tutorials/load_data/tfrecord
 The wire format: https://protobuf.dev/programming-guides/encoding
 """
 
+import contextlib
 import os
 import struct
 from collections.abc import Iterator, Mapping, Sequence
@@ -78,6 +79,51 @@ def read(path: Path) -> Iterator[Record]:
             offset = end
 
 
+def read_at(descriptor: int, offset: int) -> np.ndarray:
+    """Reads one record of an open file, and verifies its checksums.
+
+    Args:
+      descriptor: Of the file.
+      offset: Where the record's data begin, as `Record.offset` tells.
+
+    Returns:
+      Its data, uint8 `[num_bytes]`.
+
+    Raises:
+      ValueError: If there is no whole record.
+      OSError: If it cannot be read.
+    """
+    start = offset - _HEAD.size
+    if start < 0:
+        raise ValueError(f"no record begins at byte {start}")
+    head = os.pread(descriptor, _HEAD.size, start)
+    if len(head) < _HEAD.size:
+        raise ValueError(f"the file ends before byte {offset}")
+    length, checksum = _HEAD.unpack(head)
+    if _masked(head[:8]) != checksum:
+        raise ValueError(f"no record begins at byte {start}")
+    if offset + length + _TAIL.size > os.fstat(descriptor).st_size:
+        raise ValueError(f"the file ends in the record at byte {offset}")
+    data = np.empty(length + _TAIL.size, np.uint8)
+    if fill(descriptor, data, offset):
+        raise ValueError("the file has become shorter while it was read")
+    data, tail = data[:length], data[length:]
+    if _TAIL.unpack(tail) != (_masked(data),):
+        raise ValueError(f"the record at byte {offset} has damaged data")
+    return data
+
+
+def fill(descriptor: int, data: np.ndarray, position: int) -> int:
+    """Fills an array from a place of a file on; returns the bytes that are missing."""
+    view = memoryview(data)
+    while view:
+        count = os.preadv(descriptor, [view], position)
+        if not count:
+            break
+        view, position = view[count:], position + count
+    return len(view)
+
+
 def features(data: np.ndarray) -> dict[str, list[int] | list[float] | list[Span]]:
     """Lists the values of the features of a serialized `tf.train.Example`.
 
@@ -98,11 +144,35 @@ def features(data: np.ndarray) -> dict[str, list[int] | list[float] | list[Span]
                 continue
             for field, entry in _messages(view, example):
                 if field == _FEATURES_FEATURE:
-                    parts = dict(_messages(view, entry))
-                    name = _bytes(view, parts[_ENTRY_KEY]).decode()
-                    found[name] = _values(view, parts.get(_ENTRY_VALUE, Span(0, 0)))
+                    name, values = _feature(view, entry)
+                    found[name] = values
     except (IndexError, KeyError, struct.error) as error:
         raise ValueError(f"no serialized tf.train.Example: {error!r}") from error
+    return found
+
+
+def first_features(
+    data: np.ndarray,
+) -> dict[str, list[int] | list[float] | list[Span]]:
+    """Lists the features that the first bytes of a `tf.train.Example` hold whole.
+
+    Args:
+      data: uint8 `[num_bytes]`, of any number of bytes from the first on.
+
+    Returns:
+      As `features`; nothing of what is no such thing.
+    """
+    view = memoryview(data)
+    found: dict[str, list] = {}
+    endless = Span(0, 1 << 64)
+    # It is cut somewhere, or no example at all.
+    with contextlib.suppress(IndexError, KeyError, ValueError, struct.error):
+        field, example = next(_messages(view, endless))
+        for field, entry in _messages(view, example):
+            if field != _FEATURES_FEATURE or entry.offset + entry.length > len(view):
+                break
+            name, values = _feature(view, entry)
+            found[name] = values
     return found
 
 
@@ -129,6 +199,12 @@ def serialize(others: bytes, lists: Mapping[str, Sequence[bytes]]) -> bytes:
 def text(data: np.ndarray, span: Span) -> bytes:
     """Returns the bytes of a value."""
     return _bytes(memoryview(data), span)
+
+
+def _feature(view: memoryview, entry: Span) -> tuple[str, list]:
+    parts = dict(_messages(view, entry))
+    name = _bytes(view, parts[_ENTRY_KEY]).decode()
+    return name, _values(view, parts.get(_ENTRY_VALUE, Span(0, 0)))
 
 
 def _values(view: memoryview, feature: Span) -> list:

@@ -364,8 +364,15 @@ def test_the_log_says_once_that_records_are_streamed(data_dir, streamed_dir, cap
     assert "kinetics-clips index" in messages[0]
 
 
-def test_a_stale_index_is_an_error(data_dir, tmp_path):
+def test_a_copy_without_times_is_read_and_one_of_another_size_is_not(
+    data_dir, tmp_path
+):
     shutil.copytree(data_dir, tmp_path, dirs_exist_ok=True, copy_function=shutil.copy)
+    copied, original = load(tmp_path, seed=0), load(data_dir, seed=0)
+    for one, other in zip(copied, original, strict=True):
+        assert (one["video"].numpy() == other["video"].numpy()).all()
+    (shard,) = tmp_path.rglob("*-train.tfrecord-*")
+    shard.write_bytes(shard.read_bytes() + b"x")
     with pytest.raises(kinetics_clips.FrameIndexError, match="is stale: kinetics_clip"):
         load(tmp_path)
 

@@ -3,6 +3,7 @@ import os
 import pickle
 import shutil
 import struct
+import tarfile
 from pathlib import Path
 
 import google_crc32c
@@ -10,12 +11,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from conftest import TRAIN, VALIDATION
+from conftest import TRAIN, VALIDATION, build, write_tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kinetics_clips
-from kinetics_clips import frame_index
+from kinetics_clips import frame_index, tfrecords
 from kinetics_clips.frame_index import (
     FrameIndex,
     FrameIndexError,
@@ -144,19 +145,13 @@ def test_without_an_index_the_error_says_how_to_make_one(directory):
         opened(directory)
 
 
-def test_a_changed_shard_is_an_error_that_names_it(directory):
+def test_a_shard_of_another_size_is_an_error_that_names_it(directory):
     shard = shard_of(directory)
     index = opened(directory)
-    status = shard.stat()
-    os.utime(shard, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
     stale = rf"is stale: {shard.name} had .*kinetics-clips index {directory}$"
+    overwrite(shard, shard.read_bytes()[:-1])
     with pytest.raises(FrameIndexError, match=stale):
         index.read(0, [0])
-    with pytest.raises(FrameIndexError, match=stale):
-        opened(directory)
-    frame_index.build(tfds.builder_from_directory(str(directory)))
-    assert contents(opened(directory), 0)
-    overwrite(shard, shard.read_bytes()[:-1])
     with pytest.raises(FrameIndexError, match=stale):
         opened(directory)
     shard.unlink()
@@ -164,6 +159,217 @@ def test_a_changed_shard_is_an_error_that_names_it(directory):
         opened(directory)
     with pytest.raises(FileNotFoundError, match=shard.name):
         index.read(0, [0])
+
+
+def moved_by_tar(source: Path, target: Path) -> None:
+    """As GNU tar does, which keeps whole seconds."""
+    archive = target.with_suffix(".tar")
+    with tarfile.open(archive, "w", format=tarfile.GNU_FORMAT) as file:
+        file.add(source, target.name)
+    with tarfile.open(archive) as file:
+        file.extractall(target.parent, filter="data")
+
+
+def moved_by_zip(source: Path, target: Path) -> None:
+    archive = shutil.make_archive(str(target), "zip", source)
+    shutil.unpack_archive(archive, target)
+
+
+def moved_without_times(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, copy_function=shutil.copyfile)
+
+
+def moved_to_whole_seconds(source: Path, target: Path) -> None:
+    shutil.copytree(source, target)
+    for path in target.iterdir():
+        seconds = int(path.stat().st_mtime)
+        os.utime(path, (seconds, seconds))
+
+
+@pytest.mark.parametrize(
+    "move",
+    [moved_by_tar, moved_by_zip, moved_without_times, moved_to_whole_seconds],
+)
+def test_a_moved_dataset_is_read_without_being_written_to(
+    directory, tmp_path, monkeypatch, move
+):
+    moved = tmp_path / "moved"
+    move(directory, moved)
+    assert shard_of(moved).stat().st_mtime_ns != shard_of(directory).stat().st_mtime_ns
+    whole = []  # records of megabytes that a clip would wait for
+    read_at = tfrecords.read_at
+    monkeypatch.setattr(
+        tfrecords, "read_at", lambda *place: whole.append(place) or read_at(*place)
+    )
+    for split in ("train", "validation"):
+        index, there = opened(directory, split), opened(moved, split)
+        for video in range(len(index)):
+            assert contents(there, video) == contents(index, video)
+    again = pickle.loads(pickle.dumps(there))
+    assert contents(again, 0) == contents(index, 0)
+    assert not whole
+
+
+@pytest.fixture(scope="module")
+def twins(tmp_path_factory) -> Path:
+    """A dataset of two shards, each of one video: both videos show the same."""
+    videos = tmp_path_factory.mktemp("twins")
+    write_tree(videos, "train", {"a/one": 9, "b/two": 9})
+    builder = build(videos, videos / "data", {"num_shards": 2})
+    return Path(builder.data_path)
+
+
+def shards_of(directory: Path) -> list[Path]:
+    return sorted(directory.glob("*-train.tfrecord-*"))
+
+
+def test_exchanged_shards_of_one_size_are_an_error(twins, tmp_path):
+    """All frames have their checksums, in their places: the labels are wrong."""
+    directory = tmp_path / "1.0.0"
+    moved_without_times(twins, directory)
+    index = opened(directory)
+    one, two = shards_of(directory)
+    assert one.stat().st_size == two.stat().st_size
+    assert contents(index, 0) == contents(index, 1)
+    one.rename(directory / "other")
+    two.rename(one)
+    (directory / "other").rename(two)
+    for number in (0, 1):
+        with pytest.raises(
+            FrameIndexError,
+            match=rf"is stale: where it tells of video ./... \(0 of .*-0000{number}-of-"
+            r".*there is another video.* Make it anew: kinetics-clips index",
+        ):
+            index.read(number, [3])
+    with pytest.raises(FrameIndexError, match="is stale: where it tells of video"):
+        opened(directory)
+
+
+@pytest.mark.parametrize(
+    "other", [{"label": 1}, {"video_id": b"blue/lang"}, {"fps": float("nan")}]
+)
+def test_a_shard_with_equal_frames_and_other_features_is_an_error(directory, other):
+    """As of another build of the same videos, with a mended table."""
+    shard = shard_of(directory)
+    index = opened(directory)
+    video = list(index.features["video_id"]).index(b"blue/long")
+    rewritten = [tf.train.Example.FromString(record) for record in records(shard)]
+    for name, value in other.items():
+        feature = rewritten[video].features.feature[name]
+        kind = feature.WhichOneof("kind")
+        getattr(feature, kind).value[:] = [value]
+    size = shard.stat().st_size
+    write_records(shard, rewritten)
+    assert shard.stat().st_size == size
+    with pytest.raises(
+        FrameIndexError, match=rf"is stale: where it tells of video blue/long \({video}"
+    ):
+        index.read(video, [3])
+    for number in set(range(len(index))) - {video}:
+        assert contents(index, number)
+    frame_index.build(tfds.builder_from_directory(str(directory)))
+    assert contents(opened(directory), video)
+
+
+def write_records(path: Path, examples: list) -> None:
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for example in examples:
+            others = tf.train.Example()
+            others.CopyFrom(example)
+            del others.features.feature["video"]
+            frames = list(example.features.feature["video"].bytes_list.value)
+            writer.write(
+                tfrecords.serialize(
+                    others.features.SerializeToString(deterministic=True),
+                    {"video": frames},
+                )
+            )
+
+
+def test_features_that_lie_behind_the_frames_are_compared_too(directory):
+    """As TensorFlow serializes an example: in any order."""
+    shard = shard_of(directory)
+    rewritten = [tf.train.Example.FromString(record) for record in records(shard)]
+    with tf.io.TFRecordWriter(str(shard)) as writer:
+        for example in rewritten:
+            last = tf.train.Example()
+            last.features.feature["label"].CopyFrom(example.features.feature["label"])
+            del example.features.feature["label"]
+            data = example.SerializeToString() + last.SerializeToString()
+            writer.write(data)
+    frame_index.build(tfds.builder_from_directory(str(directory)))
+    index = opened(directory)
+    expected = [contents(index, video) for video in range(len(index))]
+    os.utime(shard, (1, 1))
+    index = opened(directory)
+    assert [contents(index, video) for video in range(len(index))] == expected
+    label = index.features["label"][0]
+    size = shard.stat().st_size
+    first, *others = records(shard)
+    assert first[-1] == label
+    with tf.io.TFRecordWriter(str(shard)) as writer:
+        for record in (first[:-1] + bytes([1 - label]), *others):
+            writer.write(record)
+    assert shard.stat().st_size == size
+    with pytest.raises(FrameIndexError, match="is stale: where it tells of video"):
+        index.read(0, [0])
+
+
+def test_any_other_shard_of_the_same_size_is_an_error(directory):
+    shard = shard_of(directory)
+    index = opened(directory)
+    original = shard.read_bytes()
+    others = [bytes(len(original)), original[::-1], original[1:] + original[:1]]
+    for content in others:
+        shard.write_bytes(content)
+        for video in range(len(index)):
+            with pytest.raises(
+                UnreadableVideoError, match="is not what was written: no record begins"
+            ):
+                index.read(video, [0])
+        again = opened(directory)  # a damaged video is told of when it is read
+        with pytest.raises(UnreadableVideoError, match="is not what was written"):
+            again.read(0, [0])
+
+
+def test_every_damaged_byte_of_a_moved_shard_is_noticed_or_harmless(directory):
+    shard = shard_of(directory)
+    index = opened(directory)
+    expected = [contents(index, video) for video in range(len(index))]
+    content = shard.read_bytes()
+    start = int(index._records[1])
+    num_noticed = 0
+    for at in range(start - 12, start + 400):
+        damaged = bytearray(content)
+        damaged[at] ^= 1 << at % 8
+        shard.write_bytes(damaged)
+        try:
+            assert contents(index, 1) == expected[1]
+        except UnreadableVideoError:
+            num_noticed += 1
+    assert num_noticed > 200
+    assert contents(index, 0) == expected[0]
+
+
+def test_a_dataset_that_is_built_anew_is_not_mixed_with_the_old_one(tmp_path):
+    """Whoever has it open gets what it was, or an error."""
+    write_tree(tmp_path, "train", {"a/one": 9, "b/two": 9})
+    build(tmp_path, tmp_path / "data")
+    (directory,) = (tmp_path / "data").rglob("1.0.0")
+    index = opened(directory)
+    before = [contents(index, video) for video in range(2)]
+    elsewhere = pickle.dumps(index)
+    overwriting = {"download_mode": tfds.GenerateMode.REUSE_CACHE_IF_EXISTS}
+    build(tmp_path, tmp_path / "data", overwriting)  # of the same videos
+    assert [contents(index, video) for video in range(2)] == before
+    assert contents(pickle.loads(elsewhere), 1) == before[1]
+    (tmp_path / "train/a").rename(tmp_path / "train/c")  # an equal size, other labels
+    build(tmp_path, tmp_path / "data", overwriting)
+    for video in range(2):
+        with pytest.raises(FrameIndexError, match="is stale: where it tells of video"):
+            index.read(video, [0])
+    with pytest.raises(FrameIndexError, match="has been built anew since"):
+        pickle.loads(elsewhere)
 
 
 def test_a_damaged_frame_is_an_error_that_names_it(directory):

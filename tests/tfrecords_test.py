@@ -118,3 +118,36 @@ def test_every_cut_is_noticed(tmp_path):
             continue
         with pytest.raises(ValueError, match=r"the file ends in the record at byte"):
             list(tfrecords.read(path))
+
+
+@given(features, other_lists, st.integers(0, 400))
+def test_the_first_features_are_those_that_are_whole(values, lists, length):
+    others = tf.train.Example.FromString(serialized(values).tobytes()).features
+    data = np.frombuffer(
+        tfrecords.serialize(others.SerializeToString(), lists), np.uint8
+    )
+    every = tfrecords.features(data)
+    found = tfrecords.first_features(data[:length])
+    assert found == {name: every[name] for name in found}
+    assert list(found) == list(every)[: len(found)]
+    assert tfrecords.first_features(data) == every
+
+
+@given(st.binary(max_size=64))
+def test_the_first_features_of_anything_are_none_or_lie_within(content):
+    for values in tfrecords.first_features(np.frombuffer(content, np.uint8)).values():
+        for value in values:
+            if isinstance(value, tfrecords.Span):
+                assert value.offset + value.length <= len(content)
+
+
+def test_a_record_is_read_by_its_place(tmp_path):
+    path = tmp_path / "records"
+    content = write(path, [b"one", b"", b"three" * 1000])
+    places = [record.offset for record in tfrecords.read(path)]
+    with path.open("rb") as file:
+        read = [tfrecords.read_at(file.fileno(), place) for place in places]
+        assert [data.tobytes() for data in read] == content
+        for place in (0, places[0] + 1, places[-1] + 5, 10**6):
+            with pytest.raises(ValueError, match=r"the file ends|no record begins"):
+                tfrecords.read_at(file.fileno(), place)
