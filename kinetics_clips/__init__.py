@@ -19,6 +19,7 @@ from kinetics_clips.kinetics_clips_dataset_builder import Builder, KineticsClips
 from kinetics_clips.windows import VIEWS_1X3, VIEWS_4X3, VIEWS_10X3, ClipSpec
 
 if TYPE_CHECKING:
+    from kinetics_clips import testing
     from kinetics_clips.clip_source import ClipSource
     from kinetics_clips.clips import load_clips
     from kinetics_clips.namespaces import register_namespaces
@@ -44,6 +45,7 @@ __all__ = [
     "register_namespaces",
     "sample_clip",
     "show_clips",
+    "testing",
 ]
 
 # These need TensorFlow, which takes seconds to import, codecs, or TFDS's registry of
@@ -59,6 +61,8 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> object:
+    if name == "testing":
+        return importlib.import_module("kinetics_clips.testing")
     if name in _LAZY:
         module = importlib.import_module(f"kinetics_clips.{_LAZY[name]}")
         return getattr(module, name)

@@ -6,10 +6,10 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 import kinetics_clips
+from kinetics_clips import files, windows
 from kinetics_clips import kinetics_clips_dataset_builder as dataset_builder
-from kinetics_clips import windows
 
-DATA_DIR = Path(tfds.core.constants.DATA_DIR).expanduser().absolute()
+DATA_DIR = Path(files.absolute(tfds.core.constants.DATA_DIR))
 
 _EXAMPLES = """\
 examples:
@@ -75,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
     )
     look.add_argument(
         "--report",
-        type=Path,
+        type=_path,
         metavar="FILE",
         help="write a row for every annotated video and every video file, as CSV",
     )
@@ -132,7 +132,7 @@ def parser() -> argparse.ArgumentParser:
     )
     preview.add_argument(
         "--out",
-        type=Path,
+        type=_path,
         default=Path("clips.png"),
         metavar="FILE",
         help=".png for a sheet, a row a clip; .webm for moving ones (default: "
@@ -288,7 +288,11 @@ def _add_workers(parser: argparse.ArgumentParser) -> None:
 def _local(text: str) -> Path:
     if "://" in text:
         raise argparse.ArgumentTypeError(f"must be a local directory, got {text}")
-    return Path(text).absolute()
+    return _path(text)
+
+
+def _path(text: str) -> Path:
+    return Path(files.absolute(text))  # no shell expands the `~` of `--out=~/x`
 
 
 def _whole_or_none(text: str) -> int | None:

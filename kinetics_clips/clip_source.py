@@ -190,6 +190,7 @@ def _videos_of(
     """Returns indexes, and of each video which one and its number there, `[n, 2]`."""
     datasets.require_tfrecords(builder)
     directory = Path(builder.data_path)
+    part = datasets.split_of(builder, split)
     split_of = {
         filename: name
         for name, info in builder.info.splits.items()
@@ -197,13 +198,12 @@ def _videos_of(
     }
     indexes: dict[str, FrameIndex] = {}
     videos = [np.empty((0, 2), np.int64)]
-    for part in builder.info.splits[split].file_instructions:
-        shard = os.path.basename(part.filename)
+    for piece in part.file_instructions:
+        shard = os.path.basename(piece.filename)
         name = split_of[shard]
         if name not in indexes:
             indexes[name] = FrameIndex(frame_index.path_of(directory, name))
-        numbers = indexes[name].videos_of(shard)[part.skip :]
-        numbers = numbers if part.take < 0 else numbers[: part.take]
+        numbers = indexes[name].videos_of(shard)[piece.skip :][: piece.take]
         which = np.full(len(numbers), list(indexes).index(name))
         videos.append(np.stack([which, np.asarray(numbers, np.int64)], axis=1))
     return list(indexes.values()), np.concatenate(videos)
@@ -466,7 +466,7 @@ def _frame_memory(height: int, width: int) -> np.ndarray:
 def _resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if pixels.shape[:2] == size:
         return pixels
-    import cv2  # brings video codecs, which only those need who scale
+    from kinetics_clips.wheels import cv2  # codecs, which only those need who scale
 
     height, width = size
     shrinks = height * width < pixels.shape[0] * pixels.shape[1]

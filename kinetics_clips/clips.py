@@ -98,7 +98,8 @@ def load_clips(
     """
     _check(batch_size, shuffle, seed, num_epochs, epoch, shard, on_error)
     builder = datasets.find(dataset, data_dir)
-    num_videos = _share_of(builder.info.splits[split].num_examples, shard, shuffle)
+    num_videos = datasets.split_of(builder, split).num_examples
+    num_videos = _share_of(num_videos, shard, shuffle)
     num_batches = num_videos
     if batch_size is not None:
         full, rest = divmod(num_videos, batch_size)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-import av
+from kinetics_clips.wheels import av
 
 # How often a demuxer may say, one time after the other, that it is to be asked again.
 _MAX_TRIES = 1_000

@@ -1,14 +1,22 @@
 """Finds a prepared dataset by name, directory or builder; never builds one."""
 
 import difflib
+import functools
+import logging
 import os
 from pathlib import Path
 
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core import splits as splits_lib
 
 from kinetics_clips import build_dirs, files
 
+_log = logging.getLogger(__name__)
+
 _INFO = "dataset_info.json"
+
+# Of this package, and the first version in which its colours are right.
+_NAME, _RIGHT_COLOURS = "kinetics_clips", "2.0.0"
 
 Dataset = str | os.PathLike | tfds.core.DatasetBuilder
 
@@ -26,16 +34,30 @@ def find(
         version, as in `team:kinetics_clips/k400:1.0.0`.
 
     Returns:
-      The dataset's builder.
+      The dataset's builder, which names its files by absolute paths. Where a name does
+      not say which version, and the dataset is there in other ones than that of this
+      package, it is the newest of them, and the log says so.
 
     Raises:
       FileNotFoundError: If there is no such prepared dataset; says how to build it.
+      RuntimeError: If TFDS is mocked.
     """
+    require_no_mock()
+    builder = _found(dataset, data_dir)
+    if (fault := fault_of(builder.info)) is not None:
+        _log_once(f"{builder.data_path}: {fault}.")
+    return builder
+
+
+def _found(
+    dataset: Dataset, data_dir: str | os.PathLike | None
+) -> tfds.core.DatasetBuilder:
+    if data_dir is not None:
+        data_dir = files.absolute(data_dir)
     if isinstance(dataset, tfds.core.DatasetBuilder):
         builder = dataset
-    elif (Path(dataset) / _INFO).is_file():
-        with files.named(dataset):
-            return tfds.builder_from_directory(os.fspath(dataset))
+    elif Path(directory := files.absolute(dataset), _INFO).is_file():
+        return _in_directory(directory)
     else:
         name = os.fspath(dataset)
         try:
@@ -50,10 +72,91 @@ def find(
                 ) from error
             raise _not_found(name, data_dir) from error
     # Not TFDS's `is_prepared`, which wants a directory that is named as a version.
-    if not (builder.data_path / _INFO).exists():
-        # <data_dir>/<dataset>/<config>/<version>
-        raise _not_found(builder.info.full_name, builder.data_dir_root)
-    return builder
+    if (builder.data_path / _INFO).exists():
+        directory = files.absolute(builder.data_path)
+        if directory == os.fspath(builder.data_path):
+            return builder
+        return _in_directory(directory)
+    if builder is not dataset and ":" not in name:
+        parent = Path(builder.data_path).parent
+        if others := build_dirs.versions(parent):
+            _log_once(
+                f"{name} is read in version {others[-1]}, since {parent} has no "
+                f"{builder.version}."
+            )
+            return _in_directory(parent / others[-1])
+    # <data_dir>/<dataset>/<config>/<version>
+    raise _not_found(builder.info.full_name, builder.data_dir_root)
+
+
+def _in_directory(directory: str | os.PathLike) -> tfds.core.DatasetBuilder:
+    with files.named(directory):
+        return tfds.builder_from_directory(os.fspath(directory))
+
+
+def fault_of(info: tfds.core.DatasetInfo) -> str | None:
+    """Returns what is wrong with all that an older version of this package stored."""
+    if info.name != _NAME or info.version >= _RIGHT_COLOURS:
+        return None
+    return (
+        f"Stored by version {info.version}: colours of HD videos are off; build again "
+        "to mend"
+    )
+
+
+@functools.lru_cache
+def _log_once(message: str) -> None:
+    _log.warning("%s", message)
+
+
+def require_no_mock() -> None:
+    # TFDS's mock patches what makes examples, and nothing that reads files.
+    module = tfds.core.DatasetBuilder.as_dataset.__module__
+    if module.startswith("tensorflow_datasets.testing"):
+        raise RuntimeError(
+            "Clips must be read outside of `tfds.testing.mock_data`, which generates "
+            "whole examples, and has no files to read windows from. For tests, "
+            "`kinetics_clips.testing.make_dataset(directory)` makes a small real "
+            "dataset; under the mock, `tfds.load` and `sample_clip` work."
+        )
+
+
+def split_of(
+    builder: tfds.core.DatasetBuilder, split: str
+) -> splits_lib.SplitInfo | splits_lib.SubSplitInfo:
+    """Returns the part of a prepared dataset that a split expression names.
+
+    Args:
+      builder: Of the dataset.
+      split: Any TFDS split expression, such as `train[:80%]`, or a
+        `tfds.core.ReadInstruction`.
+
+    Raises:
+      ValueError: If it is no such thing, names what is not there, or holds no video.
+    """
+    splits = builder.info.splits
+    try:
+        if not isinstance(split, str | splits_lib.AbstractSplit):
+            raise ValueError(f"it is of {type(split).__name__}")
+        part = splits[split]
+        if str(split) not in splits:
+            for piece in splits_lib.AbstractSplit.from_spec(split).to_absolute(splits):
+                start, end = piece.from_ or 0, piece.to
+                if end is not None and end < start:  # TFDS would take what it likes
+                    raise ValueError(f"it ends at {end}, before it begins at {start}")
+        if not part.num_examples:
+            raise ValueError("it holds no video")
+    except (KeyError, NotImplementedError, ValueError) as error:
+        reason = " ".join(str(error).split()).removesuffix(".")
+        there = ", ".join(
+            f"{s.name} of {s.num_examples} videos" for s in splits.values()
+        )
+        raise ValueError(
+            "`split` must be a split, or a part or a sum of splits, as in 'train', "
+            f"'train[:80%]' or 'train+validation', got {split!r}: {reason}. There is "
+            f"{there or 'no split'}."
+        ) from error
+    return part
 
 
 def require_tfrecords(builder: tfds.core.DatasetBuilder) -> None:

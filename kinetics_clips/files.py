@@ -1,4 +1,4 @@
-"""Writes files as a whole or not at all; names them in errors that do not."""
+"""Names places on the disk; writes files as a whole or not at all."""
 
 import contextlib
 import os
@@ -6,7 +6,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+# Where Linux keeps the semaphores of processes, whose errors do not say so.
+SEMAPHORES = "/dev/shm"
+
 _BUFFER = 1 << 20  # bytes; a frame a write would take three times as long
+
+
+def absolute(path: str | os.PathLike) -> str:
+    """Returns a path that names one place, wherever the process goes from here.
+
+    `~` is expanded; what has a scheme, such as `gs://bucket`, stays as it is.
+    """
+    text = os.fsdecode(path)
+    if "://" in text:
+        return text
+    return os.path.join(os.getcwd(), os.path.expanduser(text))
 
 
 def temporary(path: Path) -> Path:

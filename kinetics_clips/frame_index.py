@@ -628,7 +628,9 @@ def _in_processes(
     if min(num_workers, len(paths)) < 2 or num_bytes < _MIN_PARALLEL_BYTES:
         yield map(function, paths, *call_with)
         return
-    with loky.ProcessPoolExecutor(min(num_workers, len(paths))) as pool:
+    with files.named(files.SEMAPHORES):
+        processes = loky.ProcessPoolExecutor(min(num_workers, len(paths)))
+    with processes as pool:
         try:
             yield pool.map(function, paths, *call_with)
         except BaseException:

@@ -5,13 +5,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import av
-import cv2
-import simplejpeg
-
 from kinetics_clips import containers, pictures, timing
 from kinetics_clips.containers import VideoError
 from kinetics_clips.pictures import Picture
+from kinetics_clips.wheels import av, cv2, simplejpeg
 
 # A TFRecord ends at 2 GiB; half of it leaves room for TFDS's own buffers.
 MAX_BYTES = 1 << 30

@@ -1,7 +1,8 @@
 """Decodes JPEGs into memory that is there, down to the last row that is needed."""
 
 import numpy as np
-import simplejpeg
+
+from kinetics_clips.wheels import simplejpeg
 
 _SOF0, _SOS = 0xC0, 0xDA  # begin the description of a baseline JPEG, and its data
 _END = (0xFF, 0xD9)

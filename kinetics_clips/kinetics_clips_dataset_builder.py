@@ -204,11 +204,17 @@ https://github.com/cvdfoundation/kinetics-dataset
     ):
         _require_whole("num_workers", num_workers, 1, 4096, optional=True)
         self._num_workers = num_workers
-        self._resume_dir = resume_dir and Path(resume_dir).absolute()
+        self._resume_dir = resume_dir and Path(files.absolute(resume_dir))
         self._store: resume.Store | None = None
         self._scanned: tuple[Path, Found] | None = None
         self._rows: list[report.Row] = []
-        super().__init__(config=_built_in(config), **kwargs)
+        data_dir = kwargs.pop("data_dir", None)
+        default = tfds.core.constants.DATA_DIR
+        if data_dir is None and default != files.absolute(default):
+            data_dir = default
+        if data_dir is not None:
+            data_dir = files.absolute(data_dir)
+        super().__init__(config=_built_in(config), data_dir=data_dir, **kwargs)
 
     @property
     def num_workers(self) -> int:
@@ -228,7 +234,7 @@ https://github.com/cvdfoundation/kinetics-dataset
           OSError: If a folder cannot be read.
         """
         build_dirs.name_left_overs(Path(self.data_path))
-        root = Path(manual_dir).absolute()
+        root = Path(files.absolute(manual_dir))
         self._scanned = root, videos.find(root, self.builder_config.release)
         return self._scanned[1]
 
@@ -310,6 +316,11 @@ https://github.com/cvdfoundation/kinetics-dataset
             and no `manual_dir` was given.
           OSError: If something cannot be read or written.
         """
+        if download_config and download_config.manual_dir:
+            download_config = dataclasses.replace(
+                download_config,
+                manual_dir=files.absolute(download_config.manual_dir),
+            )
         mode = download_config and download_config.download_mode
         overwrite = bool(mode and mode.overwrite_dataset)
         if overwrite or not self.is_prepared():
@@ -644,7 +655,7 @@ def _example(video: Video, encoded) -> dict:
 
 
 def _root(dl_manager) -> Path:
-    return Path(dl_manager.manual_dir).absolute()
+    return Path(files.absolute(dl_manager.manual_dir))
 
 
 def _now() -> str:

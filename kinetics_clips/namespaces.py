@@ -11,6 +11,8 @@ from tensorflow_datasets.core import community
 from tensorflow_datasets.core.community import config as community_config
 from tensorflow_datasets.core.community import register_path
 
+from kinetics_clips import files
+
 _KEYS = {"paths", "info"}
 
 _MAX_PROBLEM = 500  # characters
@@ -40,7 +42,7 @@ def register_namespaces(path: str | os.PathLike) -> list[str]:
       ValueError: If it is not such a file, a directory is not there, or a namespace is
         known already with other directories. Nothing is registered then.
     """
-    path = Path(path).absolute()
+    path = Path(files.absolute(path))
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (RecursionError, ValueError) as error:  # not TOML, or not UTF-8

@@ -2,12 +2,10 @@
 
 from typing import NamedTuple
 
-import av
-import cv2
 import numpy as np
-import simplejpeg
 
 from kinetics_clips.containers import VideoError
+from kinetics_clips.wheels import av, cv2, simplejpeg
 
 # JPEG stores a side in 16 bits; libjpeg stops a little short of that.
 _MAX_JPEG_SIDE = 65_500

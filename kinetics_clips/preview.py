@@ -98,10 +98,11 @@ class Preview:
           OSError: If it cannot be written.
         """
         suffix = require_suffix(path)
+        path = Path(files.absolute(path))
         if suffix == _PICTURE:
-            Path(path).write_bytes(self._repr_png_())
+            path.write_bytes(self._repr_png_())
         else:
-            _write_motion(Path(path), self.clips)
+            _write_motion(path, self.clips)
 
     def _repr_png_(self) -> bytes:
         png = io.BytesIO()
@@ -420,7 +421,7 @@ def _text_image(text: str, size: int, colour: str) -> Image.Image:
 
 def _write_motion(path: Path, clips: Sequence[Shown]) -> None:
     """Writes clips side by side as a video, at the median of their rates."""
-    import av
+    from kinetics_clips.wheels import av
 
     rates = [clip.rate for clip in clips if clip.rate > 0]
     rate = statistics.median(rates or [_DEFAULT_FPS])

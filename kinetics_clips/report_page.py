@@ -213,6 +213,8 @@ def _checks(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> list[Check]:
         f"stored videos has {short}: a clip of {_SHORT} starts over",
         f"stored videos have {short}: clips of {_SHORT} start over",
     )
+    if (fault := datasets.fault_of(info)) is not None:
+        checks.append(Check(LOOK, fault))
     passed_over = [row for row in rows if row.status == report.UNMATCHED]
     archives = [row for row in passed_over if sources.is_archive(row.filename)]
     if archives:
@@ -454,7 +456,11 @@ def _some_jpegs(
 
 def _settings(info: tfds.core.DatasetInfo) -> list[tuple[str, object]]:
     metadata = info.metadata or {}
-    settings = [("dataset", info.full_name), ("built", metadata.get("built", ""))]
+    settings = [
+        ("dataset", info.full_name),
+        ("data version", info.version),
+        ("built", metadata.get("built", "")),
+    ]
     settings.append(("built from", metadata.get("manual_dir", "")))
     for name, value in (metadata.get("config") or {}).items():
         settings.append((name, _OF_NONE[name] if value is None else value))

@@ -3,8 +3,9 @@
 import itertools
 import os
 
-import cv2
 import numpy as np
+
+from kinetics_clips.wheels import cv2
 
 # A frame's number, as black and white blocks across its top, most significant first.
 NUM_BLOCKS = 12

@@ -13,7 +13,7 @@ from pathlib import Path
 import loky
 import pebble
 
-from kinetics_clips import frames, sources
+from kinetics_clips import files, frames, sources
 from kinetics_clips.frames import EncodedVideo, EncodeSettings, VideoError
 from kinetics_clips.videos import Video
 
@@ -124,7 +124,8 @@ def _encode_in_pool(
     # forkserver would run the caller's script again. loky's context does neither.
     context = loky.backend.get_context("loky")
     others = set(multiprocessing.active_children())
-    started = context.Semaphore(0)
+    with files.named(files.SEMAPHORES):
+        started = context.Semaphore(0)
     pool = pebble.ProcessPool(
         max_workers=num_workers,
         initializer=_start,
