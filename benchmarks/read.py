@@ -112,13 +112,13 @@ class Data(NamedTuple):
         return self.root / "features.tfrecord"
 
     def scaled(self, name: str) -> Path:
-        return self.root / name / _NAME / "1.0.0"
+        return self.root / name / _NAME / "2.0.0"
 
     def index(self) -> FrameIndex:
-        return FrameIndex(self.indexed / _NAME / "1.0.0" / "train.frame_index")
+        return FrameIndex(self.indexed / _NAME / "2.0.0" / "train.frame_index")
 
     def shards(self) -> list[Path]:
-        return sorted((self.indexed / _NAME / "1.0.0").glob("*.tfrecord-*"))
+        return sorted((self.indexed / _NAME / "2.0.0").glob("*.tfrecord-*"))
 
 
 def main() -> int:
@@ -610,7 +610,7 @@ def _open(data: Data, name: str) -> dict:
 
 
 def _index(data: Data) -> dict:
-    builder = tfds.builder_from_directory(data.indexed / _NAME / "1.0.0")
+    builder = tfds.builder_from_directory(data.indexed / _NAME / "2.0.0")
     num_bytes = sum(len(path.read_bytes()) for path in data.shards())  # into the cache
     start = time.perf_counter()
     frame_index.build(builder, num_workers=1)

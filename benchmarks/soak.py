@@ -62,7 +62,7 @@ _SETTINGS = frames.EncodeSettings(short_side=None, jpeg_quality=100, fps=None)
 _KINDS = ("B-frames", "HEVC", "VP9", "AV1", "MJPEG", "MPEG-2", "transport stream")
 _NUM_READERS = 8
 _STREAMED_EVERY = 16  # bytes
-_DATASET = "kinetics_clips/folder/1.0.0"
+_DATASET = "kinetics_clips/folder/2.0.0"
 _MIB = 1 << 20
 
 
@@ -308,7 +308,7 @@ def _try_step(root: Path, trial: str, expected: tuple) -> str:
         if is_reported and len(records) + len(failed) == len(expected[0]):
             return "reported" if set(records) <= set(expected[0]) else "lost"
     if "--overwrite" in trial and not any(
-        (data_dir / "kinetics_clips/folder").glob("*1.0.0/dataset_info.json")
+        (data_dir / "kinetics_clips/folder").glob("*2.0.0/dataset_info.json")
     ):
         return "lost"
     if not _is_there(data_dir) or "--overwrite" in trial:

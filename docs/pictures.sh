@@ -10,4 +10,4 @@ kinetics-clips preview kinetics_clips/folder --data-dir "$work/demo" \
 chromium --headless --no-sandbox --disable-gpu --hide-scrollbars \
   --disable-background-networking --user-data-dir="$work/profile" \
   --window-size=960,640 --screenshot=report.png \
-  "file://$work/demo/kinetics_clips/folder/1.0.0/build_report.html"
+  "file://$work/demo/kinetics_clips/folder/2.0.0/build_report.html"

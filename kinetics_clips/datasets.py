@@ -31,7 +31,7 @@ def find(
         dataset (the one that holds `dataset_info.json`), or a builder.
       data_dir: Where a name is looked for; TFDS's default when None. A namespace has
         directories of its own; where several hold a dataset, its name must say which
-        version, as in `team:kinetics_clips/k400:1.0.0`.
+        version, as in `team:kinetics_clips/k400:2.0.0`.
 
     Returns:
       The dataset's builder, which names its files by absolute paths. Where a name does

@@ -38,7 +38,7 @@ def test_build_names_the_dataset_first_and_last(tmp_path, videos, capsys):
     code, out, _ = run("build", "folder", *options, capsys=capsys)
     assert code == 0
     assert out[0] == "Building kinetics_clips/folder_48px_q60_1videos"
-    path = tmp_path / "kinetics_clips/folder_48px_q60_1videos/1.0.0"
+    path = tmp_path / "kinetics_clips/folder_48px_q60_1videos/2.0.0"
     assert out[-1] == f"Built kinetics_clips/folder_48px_q60_1videos at {path}"
     page = path / "build_report.html"
     # Of two classes, one video.
@@ -83,7 +83,7 @@ def test_build_stops_at_what_is_there(tmp_path, videos, capsys):
     options = ["--manual-dir", videos, "--data-dir", tmp_path, "--name", "my_lab"]
     code, out, _ = run("build", "folder", *options, capsys=capsys)
     assert (code, out[0]) == (0, "Building kinetics_clips/my_lab")
-    report = tmp_path / "kinetics_clips/my_lab/1.0.0/build_report.csv"
+    report = tmp_path / "kinetics_clips/my_lab/2.0.0/build_report.csv"
     before = report.stat().st_ino
 
     code, _, err = run("build", "folder", *options, capsys=capsys)
@@ -297,6 +297,31 @@ def test_build_keeps_frames_where_it_is_told(tmp_path, videos, capsys, monkeypat
         seen.clear()
 
 
+def test_the_home_directory_is_found_where_no_shell_expands_it(
+    tmp_path, videos, capsys, monkeypatch
+):
+    """As in `--data-dir=~/x`, of which shells leave `~` as it is."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    source = ["folder", "--manual-dir=~/my videos", "--data-dir=~/data"]
+    assert run("check", *source, "--report=~/r.csv", capsys=capsys)[0] == 0
+    code, out, _ = run("build", *source, "--resume-dir=~/kept", capsys=capsys)
+    assert code == 0
+    assert out[-1].endswith(f"at {tmp_path}/data/kinetics_clips/folder/2.0.0")
+    words = ["--length=4", "--data-dir=~/data", "--out=~/clips.png"]
+    assert run("preview", "kinetics_clips/folder", *words, capsys=capsys)[0] == 0
+    directory = "~/data/kinetics_clips/folder/2.0.0"
+    assert run("index", directory, capsys=capsys)[0] == 0
+    assert {"clips.png", "data", "r.csv"} <= set(os.listdir(tmp_path))
+    shown = kinetics_clips.show_clips(
+        directory, "train", kinetics_clips.ClipSpec(length=4)
+    )
+    shown.save("~/again.png")
+    assert (tmp_path / "again.png").is_file()
+    assert os.listdir() == []
+
+
 def let_no_file_grow():
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
@@ -341,7 +366,7 @@ def test_build_stops_where_the_disk_cannot_hold_it(
     code, out, err = run("build", "folder", *options, capsys=capsys)
     assert code == 1
     assert "must have room for" in err and "1000 bytes free: not enough" in err
-    assert not list((tmp_path / "data").rglob("kinetics_clips/folder/1.0.0"))
+    assert not list((tmp_path / "data").rglob("kinetics_clips/folder/2.0.0"))
     # `check` says the same, and does not call it an error.
     code, out, err = run("check", "folder", *options, capsys=capsys)
     assert code == 0
@@ -443,7 +468,7 @@ def test_check_of_a_wrong_directory_shows_the_layout(tmp_path, capsys):
 
 def test_index_makes_an_index_and_verifies_the_dataset(data_dir, tmp_path, capsys):
     shutil.copytree(data_dir, tmp_path, dirs_exist_ok=True)
-    directory = tmp_path / "kinetics_clips/folder/1.0.0"
+    directory = tmp_path / "kinetics_clips/folder/2.0.0"
     path = directory / "train.frame_index"
     before = path.read_bytes()
     for dataset in (["kinetics_clips/folder", "--data-dir", tmp_path], [directory]):
@@ -502,7 +527,7 @@ def test_preview_takes_all_fields_of_a_clip(data_dir, tmp_path, capsys):
         code, lines, err = run("preview", *arguments, capsys=capsys)
         assert (code, err) == (0, "")
         num_views = 12 if "--crops" in fields else 4
-        assert lines == [f"{num_views} clips of kinetics_clips/folder/1.0.0: {out}"]
+        assert lines == [f"{num_views} clips of kinetics_clips/folder/2.0.0: {out}"]
         assert out.stat().st_size > 1000
     shown = kinetics_clips.show_clips(
         "kinetics_clips/folder",
@@ -556,7 +581,7 @@ def test_preview_of_streamed_records_is_quiet(streamed_dir, tmp_path):
 
 def test_report_makes_the_page_again(data_dir, tmp_path, capsys):
     shutil.copytree(data_dir, tmp_path, dirs_exist_ok=True)
-    directory = tmp_path / "kinetics_clips/folder/1.0.0"
+    directory = tmp_path / "kinetics_clips/folder/2.0.0"
     path = directory / "build_report.html"
     path.unlink()
     for dataset in (["kinetics_clips/folder", "--data-dir", tmp_path], [directory]):
@@ -622,7 +647,7 @@ def test_a_build_goes_on_where_nobody_reads_its_output(tmp_path, videos):
 def test_a_build_that_was_killed_before_its_page_makes_it(tmp_path, videos, capsys):
     options = ["--manual-dir", videos, "--data-dir", tmp_path]
     assert run("build", "folder", *options, capsys=capsys)[0] == 0
-    page = tmp_path / "kinetics_clips/folder/1.0.0/build_report.html"
+    page = tmp_path / "kinetics_clips/folder/2.0.0/build_report.html"
     page.unlink()
     store = resume.Store(tmp_path / "downloads/kinetics_clips/folder", {})
     builder = kinetics_clips.Builder(config="folder", data_dir=tmp_path)

@@ -54,7 +54,7 @@ def test_tfds_build_stores_every_frame_of_the_real_clips(real):
 
 @needs_shared
 def test_real_clips_come_back_in_batches(real):
-    for dataset in ("kinetics_clips/folder", real / "kinetics_clips/folder/1.0.0"):
+    for dataset in ("kinetics_clips/folder", real / "kinetics_clips/folder/2.0.0"):
         spec = ClipSpec(length=64, crop=224)
         ds = load_clips(dataset, "train", spec=spec, batch_size=2, data_dir=real)
         first = next(iter(ds))

@@ -347,7 +347,7 @@ def tiny_config():
 
 def test_no_flipped_byte_of_a_shard_gives_other_pixels(small, tmp_path):
     directory, spec, clips = small
-    copy = tmp_path / "1.0.0"
+    copy = tmp_path / "2.0.0"
     shutil.copytree(directory, copy)
     (shard,) = copy.glob("*-train.tfrecord-*")
     times = shard.stat()
@@ -376,7 +376,7 @@ def test_no_flipped_byte_of_a_shard_gives_other_pixels(small, tmp_path):
 
 def test_no_flipped_byte_of_a_streamed_shard_gives_other_pixels(small, tmp_path):
     directory, spec, clips = small
-    copy = tmp_path / "1.0.0"
+    copy = tmp_path / "2.0.0"
     shutil.copytree(
         directory, copy, ignore=shutil.ignore_patterns(f"*{frame_index.SUFFIX}")
     )
@@ -437,7 +437,7 @@ def test_a_disk_that_fails_while_clips_are_read_is_an_error_with_names(small, tm
     directory, *_ = small
     disk, mounted = tmp_path / "disk", tmp_path / "mounted"
     mounted.mkdir()
-    shutil.copytree(directory, disk / "1.0.0")
+    shutil.copytree(directory, disk / "2.0.0")
     script = """
 import sys
 import kinetics_clips
@@ -454,12 +454,12 @@ except OSError as error:
 """
     outcomes = collections.Counter()
     with faulty_disk.mounted(disk, mounted, "--reads") as counts:
-        done = run_script(script, mounted / "1.0.0")
+        done = run_script(script, mounted / "2.0.0")
     assert done.stdout == "read 1\n", done.stderr
     for number in range(1, counts[0] + 1):
         options = ("--reads", "--fail", str(number))
         with faulty_disk.mounted(disk, mounted, *options):
-            done = run_script(script, mounted / "1.0.0")
+            done = run_script(script, mounted / "2.0.0")
         assert done.returncode == 0, done.stderr
         kind, _, text = done.stdout.partition(" ")
         outcomes[kind] += 1
@@ -553,12 +553,12 @@ def test_two_builds_at_once_give_one_dataset(tmp_path):
     for one, text in zip(running, printed, strict=True):
         line = "kinetics-clips: error: " if one.returncode else "Built kinetics_clips"
         assert any(each.startswith(line) for each in text.splitlines()), text
-    directory = data_dir / "kinetics_clips/folder/1.0.0"
+    directory = data_dir / "kinetics_clips/folder/2.0.0"
     source = ClipSource(directory, "train", ClipSpec(length=12), seed=0)
     assert len(source) == 24
     for clip in source:
         assert numbers(clip["video"]) == list(range(12))
-    assert [path.name for path in directory.parent.iterdir()] == ["1.0.0"]
+    assert [path.name for path in directory.parent.iterdir()] == ["2.0.0"]
 
 
 @needs_fuse
@@ -572,7 +572,7 @@ def test_a_build_on_a_disk_over_the_network_leaves_nothing(tmp_path):
         done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "WARNING" not in done.stderr
-    assert os.listdir(disk / "data/kinetics_clips/folder") == ["1.0.0"]
+    assert os.listdir(disk / "data/kinetics_clips/folder") == ["2.0.0"]
     assert not os.listdir(disk / "data/downloads/kinetics_clips")
 
 

@@ -28,8 +28,8 @@ from kinetics_clips.frame_index import (
 @pytest.fixture
 def directory(data_dir, tmp_path) -> Path:
     """A copy of the prepared dataset; shards keep their times."""
-    copy = tmp_path / "folder/1.0.0"
-    shutil.copytree(data_dir / "kinetics_clips/folder/1.0.0", copy)
+    copy = tmp_path / "folder/2.0.0"
+    shutil.copytree(data_dir / "kinetics_clips/folder/2.0.0", copy)
     return copy
 
 
@@ -225,7 +225,7 @@ def shards_of(directory: Path) -> list[Path]:
 
 def test_exchanged_shards_of_one_size_are_an_error(twins, tmp_path):
     """All frames have their checksums, in their places: the labels are wrong."""
-    directory = tmp_path / "1.0.0"
+    directory = tmp_path / "2.0.0"
     moved_without_times(twins, directory)
     index = opened(directory)
     one, two = shards_of(directory)
@@ -355,7 +355,7 @@ def test_a_dataset_that_is_built_anew_is_not_mixed_with_the_old_one(tmp_path):
     """Whoever has it open gets what it was, or an error."""
     write_tree(tmp_path, "train", {"a/one": 9, "b/two": 9})
     build(tmp_path, tmp_path / "data")
-    (directory,) = (tmp_path / "data").rglob("1.0.0")
+    (directory,) = (tmp_path / "data").rglob("2.0.0")
     index = opened(directory)
     before = [contents(index, video) for video in range(2)]
     elsewhere = pickle.dumps(index)

@@ -103,7 +103,7 @@ def test_builder_refuses_less_than_one_worker(tmp_path):
 
 def test_a_config_that_equals_a_built_in_one_is_that_one(tmp_path):
     builder = Builder(config=KineticsClipsConfig(release="k400"), data_dir=tmp_path)
-    assert builder.info.full_name == "kinetics_clips/k400/1.0.0"
+    assert builder.info.full_name == "kinetics_clips/k400/2.0.0"
     with pytest.raises(ValueError, match=r"`name` must be another .* got 'k400'"):
         Builder(
             config=KineticsClipsConfig(name="k400", release="k400", short_side=64),
@@ -318,7 +318,7 @@ def test_max_videos_takes_the_same_first_ones(tmp_path):
     for count in (2, 4):
         config = KineticsClipsConfig(max_videos=count)
         builder = build(tmp_path / "videos", tmp_path, config=config)
-        assert builder.info.full_name == f"kinetics_clips/folder_{count}videos/1.0.0"
+        assert builder.info.full_name == f"kinetics_clips/folder_{count}videos/2.0.0"
         rows = read_report(builder)
         assert len(rows) == count
         ids.append({row["video_id"] for row in rows})
@@ -409,7 +409,7 @@ def test_later_releases_have_their_own_label_ids(tmp_path, release, num_classes,
     assert feature.num_classes == num_classes
     labels = {e["video_id"].decode(): int(e["label"]) for e in records_of(builder)}
     assert labels["-AAAAAAAAA2_000123_000133"] == feature.names.index(label)
-    assert builder.info.full_name == f"kinetics_clips/{release}/1.0.0"
+    assert builder.info.full_name == f"kinetics_clips/{release}/2.0.0"
 
 
 def test_fps_reaches_the_frames(tmp_path):
@@ -419,7 +419,7 @@ def test_fps_reaches_the_frames(tmp_path):
     (example,) = tfds.as_numpy(builder.as_dataset(split="train"))
     assert [synthetic.read_number(f) for f in example["video"]] == list(range(0, 30, 3))
     assert (example["num_frames"], example["fps"]) == (10, 10)
-    assert builder.info.full_name == "kinetics_clips/folder_10fps/1.0.0"
+    assert builder.info.full_name == "kinetics_clips/folder_10fps/2.0.0"
 
 
 def test_archives_give_the_same_records_as_loose_files(tmp_path, builder):
@@ -481,7 +481,7 @@ def test_other_values_under_a_name_are_an_error_that_shows_both(tmp_path):
     with pytest.raises(
         ValueError,
         match=r"`name` must be one .* got 'my_lab': asked for .*'jpeg_quality': 60"
-        r".*/my_lab/1\.0\.0 was built with .*'jpeg_quality': 85",
+        r".*/my_lab/2\.0\.0 was built with .*'jpeg_quality': 85",
     ):
         build(
             tmp_path / "videos",
@@ -521,7 +521,7 @@ def test_overwriting_takes_the_place_at_the_end(tmp_path, monkeypatch):
     for each in (again, tfds.builder_from_directory(builder.data_dir)):
         assert ids_of(each) == {"b/two"}
         assert each.info.features["label"].names == ["a", "b"]
-    assert os.listdir(again.data_path.parent) == ["1.0.0"]
+    assert os.listdir(again.data_path.parent) == ["2.0.0"]
 
 
 def test_overwriting_that_fails_leaves_the_old_dataset(tmp_path, monkeypatch):
@@ -536,15 +536,36 @@ def test_overwriting_that_fails_leaves_the_old_dataset(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="the disk is full"):
         overwrite(again, tmp_path / "videos")
     assert ids_of(tfds.builder_from_directory(builder.data_dir)) == {"a/one"}
-    assert os.listdir(builder.data_path.parent) == ["1.0.0"]
+    assert os.listdir(builder.data_path.parent) == ["2.0.0"]
+
+
+def test_directories_are_those_of_the_first_moment(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_tree(tmp_path / "videos", "train", {"a/one": 2})
+    monkeypatch.chdir(tmp_path)
+    builders = [
+        Builder(config="folder", data_dir=data_dir, resume_dir=resume_dir)
+        for data_dir, resume_dir in (("one", "kept"), ("~/two", "~/kept_2"))
+    ]
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for builder in builders:
+        builder.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(manual_dir="~/videos")
+        )
+        assert builder.info.metadata["manual_dir"] == str(tmp_path / "videos")
+        assert ids_of(builder) == {"a/one"}
+    assert os.listdir() == []
+    assert {"one", "two"} <= set(os.listdir(tmp_path))
+    assert not set(os.listdir(tmp_path)) & {"~", "kept", "kept_2"}
 
 
 def test_a_swap_that_was_killed_is_finished(tmp_path):
     write_tree(tmp_path / "videos", "train", {"a/one": 2})
     builder = build(tmp_path / "videos", tmp_path / "data")
     config = Path(builder.data_path).parent
-    (config / "1.0.0").rename(config / "incomplete.new_1.0.0")
-    (config / "incomplete.replaced_1.0.0").mkdir()
+    (config / "2.0.0").rename(config / "incomplete.new_2.0.0")
+    (config / "incomplete.replaced_2.0.0").mkdir()
     again = build(tmp_path / "nowhere", tmp_path / "data")
     assert ids_of(again) == {"a/one"}
     assert again.info.metadata == builder.info.metadata
@@ -553,22 +574,22 @@ def test_a_swap_that_was_killed_is_finished(tmp_path):
 def test_loading_never_builds_beside_another_version(tmp_path, monkeypatch):
     write_tree(tmp_path / "videos", "train", {"a/one": 2})
     built = build(tmp_path / "videos", tmp_path / "data")
-    for version in ("1.0.9", "1.0.10"):
+    for version in ("2.0.9", "2.0.10"):
         shutil.copytree(built.data_dir, Path(built.data_dir).with_name(version))
     manual_dir = (
         tmp_path / "data/downloads/manual"
     )  # which TFDS takes where none is given
     write_tree(manual_dir, "train", {"a/other": 2})
-    monkeypatch.setattr(Builder, "VERSION", tfds.core.Version("1.1.0"))
+    monkeypatch.setattr(Builder, "VERSION", tfds.core.Version("2.1.0"))
     with pytest.raises(
         ValueError,
-        match=r"got none: kinetics_clips/folder 1\.1\.0 is not in .*/folder, but "
-        r"1\.0\.0, 1\.0\.9, 1\.0\.10 is\. Read that one as "
-        r'"kinetics_clips/folder:1\.0\.10"',
+        match=r"got none: kinetics_clips/folder 2\.1\.0 is not in .*/folder, but "
+        r"2\.0\.0, 2\.0\.9, 2\.0\.10 is\. Read that one as "
+        r'"kinetics_clips/folder:2\.0\.10"',
     ):
         tfds.load("kinetics_clips/folder", data_dir=tmp_path / "data")
-    assert not (Path(built.data_dir).parent / "1.1.0").exists()
-    old = tfds.builder("kinetics_clips/folder:1.0.0", data_dir=tmp_path / "data")
+    assert not (Path(built.data_dir).parent / "2.1.0").exists()
+    old = tfds.builder("kinetics_clips/folder:2.0.0", data_dir=tmp_path / "data")
     assert ids_of(old) == {"a/one"}
     assert ids_of(build(manual_dir, tmp_path / "data")) == {"a/other"}
     assert ids_of(build(None, tmp_path / "data")) == {"a/other"}
@@ -637,18 +658,18 @@ def test_array_records_are_read_by_tfds_alone(tmp_path):
 def test_left_overs_of_dead_builds_are_named(tmp_path, caplog):
     write_tree(tmp_path / "videos", "train", {"a/one": 2})
     config = tmp_path / "a dir/kinetics_clips/folder"
-    for name in ("incomplete.DEAD00_1.0.0", "incomplete.ALIVE0_1.0.0"):
+    for name in ("incomplete.DEAD00_2.0.0", "incomplete.ALIVE0_2.0.0"):
         (config / name).mkdir(parents=True)
         (config / name / "bucket.tmp").write_bytes(b"x" * 2048)
     caplog.set_level(logging.INFO)
-    with filelock.FileLock(config / "incomplete.ALIVE0_1.0.0/.building"):
+    with filelock.FileLock(config / "incomplete.ALIVE0_2.0.0/.building"):
         build(tmp_path / "videos", tmp_path / "a dir")
-    dead = config / "incomplete.DEAD00_1.0.0"
+    dead = config / "incomplete.DEAD00_2.0.0"
     assert f"Remove its 2.00 KiB: rm -r '{dead}'" in caplog.text
-    assert f"{config / 'incomplete.ALIVE0_1.0.0'}: another build is" in caplog.text
+    assert f"{config / 'incomplete.ALIVE0_2.0.0'}: another build is" in caplog.text
     assert caplog.text.count("left over from a build that died") == 1
     assert dead.exists()  # only named
-    assert not (config / "1.0.0/.building").exists()
+    assert not (config / "2.0.0/.building").exists()
 
 
 def test_a_build_goes_on_with_what_was_kept(tmp_path, monkeypatch):

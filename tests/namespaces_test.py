@@ -166,7 +166,7 @@ def test_what_a_namespace_does_not_hold_is_an_error_in_its_words(
 ):
     shutil.copytree(data_dir, tmp_path / "newer")
     config = tmp_path / "newer/kinetics_clips/folder"
-    (config / "1.0.0").rename(config / "1.1.0")
+    (config / "2.0.0").rename(config / "2.1.0")
     text = f"[{name}]\npaths = '{data_dir}'\n"
     text += f"[{name}_2]\npaths = ['{data_dir}', 'newer']"
     register_namespaces(write(tmp_path, text))
@@ -179,7 +179,7 @@ def test_what_a_namespace_does_not_hold_is_an_error_in_its_words(
     ]:
         with pytest.raises(FileNotFoundError, match=re.escape(problem)):
             ClipSource(dataset, "train", SPEC, data_dir=data_dir_)
-    assert len(ClipSource(f"{name}_2:kinetics_clips/folder:1.0.0", "train", SPEC)) == 4
+    assert len(ClipSource(f"{name}_2:kinetics_clips/folder:2.0.0", "train", SPEC)) == 4
 
 
 def test_a_missing_file_is_an_error(tmp_path):

@@ -274,7 +274,7 @@ def test_shows_without_tensorflow(data_dir):
         "import sys, kinetics_clips\n"
         "shown = kinetics_clips.show_clips(sys.argv[1])\n"
         "print(len(shown.clips), 'tensorflow' in sys.modules)",
-        data_dir / NAME / "1.0.0",
+        data_dir / NAME / "2.0.0",
     )
     assert done.stdout.split() == ["4", "False"], done.stderr
 
@@ -288,7 +288,7 @@ def test_tfds_shows_videos_in_a_data_frame(data_dir):
 
 def test_a_damaged_video_is_named(data_dir, tmp_path):
     shutil.copytree(data_dir, tmp_path, dirs_exist_ok=True)
-    (shard,) = (tmp_path / NAME / "1.0.0").glob("*-train.tfrecord-*")
+    (shard,) = (tmp_path / NAME / "2.0.0").glob("*-train.tfrecord-*")
     times = shard.stat()
     content = bytearray(shard.read_bytes())
     index = frame_index.FrameIndex(shard.parent / "train.frame_index")

@@ -54,7 +54,7 @@ def test_lines_count_what_is_iterated(capsys, seconds):
 def test_bars_of_tfds_are_the_commands(capsys, seconds):
     with progress.of_command():
         assert list(tfds.core.utils.tqdm([1, 2], desc="Generating splits...")) == [1, 2]
-        pattern = "/a-b/incomplete.X_1.0.0/kinetics_clips-train.tfrecord-[0-9]-of-[0-9]"
+        pattern = "/a-b/incomplete.X_2.0.0/kinetics_clips-train.tfrecord-[0-9]-of-[0-9]"
         rows = iter([1, 2])
         shuffled = tfds.core.utils.tqdm(
             rows, desc=f"Shuffling {pattern}...", total=2, unit=" examples", leave=False

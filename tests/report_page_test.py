@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import re
 import shutil
 from pathlib import Path
@@ -10,7 +11,7 @@ from conftest import build, write_tree
 from selenium import webdriver
 
 import kinetics_clips
-from kinetics_clips import datasets, report, report_page
+from kinetics_clips import cli, datasets, report, report_page
 from kinetics_clips.report import Row
 
 CHROMIUM, DRIVER = map(shutil.which, ("chromium", "chromedriver"))
@@ -102,7 +103,7 @@ def test_every_name_is_escaped(builder):
 def test_it_opens_in_a_browser(builder, browser):
     path = Path(builder.data_path) / report_page.FILENAME
     browser.get(path.as_uri())
-    assert browser.title == "kinetics_clips/folder/1.0.0: build report"
+    assert browser.title == "kinetics_clips/folder/2.0.0: build report"
     text = browser.execute_script("return document.body.innerText")
     assert HOSTILE in text
     assert "Fit to train on" in text[:200]
@@ -270,6 +271,26 @@ def test_it_is_made_again_from_the_csv(builder, tmp_path):
     (tmp_path / report.FILENAME).unlink()
     with pytest.raises(ValueError, match=r"with its build_report\.csv, got"):
         report_page.rewrite(copy)
+
+
+def test_data_of_version_1_0_0_are_told_apart(builder, tmp_path, capsys):
+    old = tmp_path / "kinetics_clips/folder/1.0.0"
+    shutil.copytree(builder.data_path, old)
+    info = old / "dataset_info.json"
+    info.write_text(json.dumps(json.loads(info.read_text()) | {"version": "1.0.0"}))
+    lines = "Stored by version 1.0.0: colours of HD videos are off; build again to mend"
+    assert (
+        cli.main(["report", "kinetics_clips/folder", "--data-dir", str(tmp_path)]) == 0
+    )
+    assert str(old / report_page.FILENAME) in capsys.readouterr().out
+    page = (old / report_page.FILENAME).read_text()
+    assert lines in page
+    assert "Fit to train on, but look at what is marked" in page
+    assert re.search(r"<td>data version</td><td class=\"wrap\">1\.0\.0</td>", page)
+    new = page_of(builder)
+    assert "Stored by version" not in new
+    version = re.escape(str(builder.version))
+    assert re.search(rf"<td>data version</td><td class=\"wrap\">{version}</td>", new)
 
 
 def test_a_page_that_fails_does_not_end_a_build(tmp_path, monkeypatch, caplog):

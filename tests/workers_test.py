@@ -211,6 +211,51 @@ def test_workers_that_never_start_are_an_error(tmp_path, monkeypatch):
         list(workers.encode_all(find(tmp_path, 12), SETTINGS, 1))
 
 
+READ_ONLY = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+uid = os.getuid()
+CLONE_NEWNS, CLONE_NEWUSER, MS_RDONLY = 0x00020000, 0x10000000, 1
+if libc.unshare(CLONE_NEWNS | CLONE_NEWUSER) or libc.mount(
+    b"none", b"/dev/shm", b"tmpfs", MS_RDONLY, None
+):
+    raise SystemExit(f"skip: {os.strerror(ctypes.get_errno())}")
+"""
+
+
+def test_a_read_only_place_of_semaphores_is_named(tmp_path):
+    find(tmp_path / "videos", 1)
+    script = (
+        READ_ONLY
+        + f"""
+import sys
+from pathlib import Path
+import tensorflow_datasets as tfds
+import kinetics_clips
+from kinetics_clips import frame_index
+builder = kinetics_clips.Builder(config="folder", data_dir={str(tmp_path)!r})
+config = tfds.download.DownloadConfig(manual_dir={str(tmp_path / "videos")!r})
+frame_index._MIN_PARALLEL_BYTES = 0
+def build():
+    builder.download_and_prepare(download_config=config)
+def index():
+    with frame_index._in_processes(print, [Path(__file__)] * 2, 2) as results:
+        list(results)
+__file__ = sys.executable
+for call in (build, index):
+    try:
+        call()
+    except OSError as error:
+        print(error)
+"""
+    )
+    done = run_script(script)
+    if "skip: " in done.stderr:
+        pytest.skip(done.stderr)
+    problem = "[Errno 30] Read-only file system: '/dev/shm'"
+    assert done.stdout.splitlines()[-2:] == [problem] * 2, done.stderr
+
+
 def test_deadline_grows_with_the_file(tmp_path):
     path = tmp_path / "video.mp4"
     with path.open("wb") as file:

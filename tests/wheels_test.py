@@ -1,0 +1,120 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY, write_tree
+
+import kinetics_clips
+from kinetics_clips import wheels
+
+WHEELS = {
+    "cv2": "opencv-python-headless",
+    "av": "av",
+    "simplejpeg": "simplejpeg",
+}
+
+
+def remedy(name: str) -> str:
+    """Returns the end of what has to be said of a module that is not whole."""
+    return f"Mend it: pip install --force-reinstall {WHEELS[name]}\n"
+
+
+def run(root: Path, *words: object) -> subprocess.CompletedProcess:
+    """Runs Python, which finds what lies in `root` before what is installed."""
+    path = os.pathsep.join([str(root), str(REPOSITORY)])
+    return subprocess.run(
+        [sys.executable, *map(str, words)],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.fixture(
+    params=[
+        "",  # what pip leaves: a package that is there and has nothing in it
+        "raise ModuleNotFoundError('No module named it')",
+        "import lib_that_is_gone",
+        "raise ImportError('libGL.so.1: cannot open shared object file')",
+    ],
+    ids=["empty", "gone", "without its library", "without libGL"],
+)
+def content(request) -> str:
+    return request.param
+
+
+@pytest.mark.parametrize("name", WHEELS)
+def test_a_half_installed_wheel_is_an_error_that_tells_how_to_mend_it(
+    tmp_path, name, content
+):
+    (tmp_path / f"{name}.py").write_text(content)
+    done = run(tmp_path, "-c", f"from kinetics_clips.wheels import {name}")
+    assert done.returncode == 1
+    assert (
+        f"ImportError: The package {WHEELS[name]} must be installed as" in done.stderr
+    )
+    assert done.stderr.endswith(remedy(name))
+
+
+def test_the_command_says_so_in_a_line(tmp_path, content):
+    write_tree(tmp_path / "videos", "train", {"a/one": 2})
+    (tmp_path / "cv2.py").write_text(content)
+    arguments = ["--manual-dir", tmp_path / "videos", "--data-dir", tmp_path / "data"]
+    done = run(tmp_path, "-m", "kinetics_clips", "build", "folder", *arguments)
+    assert done.returncode == 1
+    error = done.stderr.splitlines()[-1]
+    assert error.startswith("kinetics-clips: error: The package opencv-python-headless")
+    assert done.stderr.endswith(remedy("cv2"))
+    assert "Traceback" not in done.stderr
+    assert "bug" not in done.stderr
+
+
+def test_builder_and_readers_say_so_too(tmp_path, data_dir):
+    write_tree(tmp_path / "videos", "train", {"a/one": 2})
+    (tmp_path / "cv2.py").write_text("")
+    script = f"""
+import kinetics_clips, tensorflow_datasets as tfds
+spec = kinetics_clips.ClipSpec(length=2, size=32)
+def build():
+    config = tfds.download.DownloadConfig(manual_dir={str(tmp_path / "videos")!r})
+    builder = kinetics_clips.Builder(config="folder", data_dir={str(tmp_path)!r})
+    builder.download_and_prepare(download_config=config)
+def source():
+    arguments = ["kinetics_clips/folder", "train", spec]
+    return kinetics_clips.ClipSource(*arguments, data_dir={str(data_dir)!r})
+def load():
+    arguments = ["kinetics_clips/folder", "train", spec]
+    list(kinetics_clips.load_clips(*arguments, data_dir={str(data_dir)!r}))
+for call in (build, lambda: source()[0], lambda: source().batch([0, 1]), load):
+    try:
+        call()
+    except Exception as error:
+        print("pip install --force-reinstall opencv-python-headless" in str(error))
+spec = kinetics_clips.ClipSpec(length=2, crop=32)  # which needs none of it
+print(source()[0]["video"].shape)
+"""
+    done = run(tmp_path, "-c", script)
+    printed = done.stdout.splitlines()[-5:]
+    assert printed == ["True"] * 4 + ["(2, 32, 32, 3)"], done.stderr
+
+
+def test_whole_wheels_are_what_they_are():
+    import cv2
+
+    assert wheels.cv2 is cv2
+    with pytest.raises(AttributeError, match="has no attribute 'other'"):
+        wheels.other  # noqa: B018
+    assert set(wheels.__all__) == set(WHEELS)
+
+
+def test_nothing_else_imports_them():
+    """So that all of them tell how to mend it."""
+    for path in Path(kinetics_clips.__file__).parent.glob("*.py"):
+        if path.name == "wheels.py":
+            continue
+        lines = [text.strip() for text in path.read_text(encoding="utf-8").splitlines()]
+        for name in WHEELS:
+            assert f"import {name}" not in lines, path.name
