@@ -52,7 +52,7 @@ def find(
 def _found(
     dataset: Dataset, data_dir: str | os.PathLike | None
 ) -> tfds.core.DatasetBuilder:
-    if data_dir is not None:
+    if data_dir:
         data_dir = files.absolute(data_dir)
     if isinstance(dataset, tfds.core.DatasetBuilder):
         builder = dataset

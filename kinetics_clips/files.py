@@ -20,7 +20,8 @@ def absolute(path: str | os.PathLike) -> str:
     text = os.fsdecode(path)
     if "://" in text:
         return text
-    return os.path.join(os.getcwd(), os.path.expanduser(text))
+    text = os.path.expanduser(text)
+    return text if os.path.isabs(text) else os.path.join(os.getcwd(), text)
 
 
 def temporary(path: Path) -> Path:

@@ -212,12 +212,10 @@ https://github.com/cvdfoundation/kinetics-dataset
         self._store: resume.Store | None = None
         self._scanned: tuple[Path, Found] | None = None
         self._rows: list[report.Row] = []
-        data_dir = kwargs.pop("data_dir", None)
+        data_dir = kwargs.pop("data_dir", None) or None
         default = tfds.core.constants.DATA_DIR
-        if data_dir is None and default != files.absolute(default):
-            data_dir = default
-        if data_dir is not None:
-            data_dir = files.absolute(data_dir)
+        if data_dir or default != files.absolute(default):
+            data_dir = files.absolute(data_dir or default)
         super().__init__(config=_built_in(config), data_dir=data_dir, **kwargs)
 
     @property
