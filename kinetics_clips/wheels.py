@@ -32,7 +32,7 @@ def __getattr__(name: str) -> ModuleType:
     try:
         module = importlib.import_module(name)
         getattr(module, content)
-    except (AttributeError, ImportError) as error:
+    except (AttributeError, ImportError, ValueError) as error:  # or another ABI
         raise ImportError(
             f"The package {wheel} must be installed as a whole to {purpose}, got: "
             f"{error}. Mend it: pip install --force-reinstall {wheel}",

@@ -161,6 +161,15 @@ def test_a_directory_is_the_same_by_every_way_to_it(tmp_path, name):
     assert register_namespaces(path) == [name]
 
 
+def test_the_file_may_lie_in_the_home_directory(data_dir, tmp_path, name, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "data").symlink_to(data_dir)
+    write(tmp_path, f"[{name}]\npaths = '~/data'")
+    assert register_namespaces("~/team.toml") == [name]
+    monkeypatch.chdir("/")
+    assert len(ClipSource(f"{name}:kinetics_clips/folder", "train", SPEC)) == 4
+
+
 def test_what_a_namespace_does_not_hold_is_an_error_in_its_words(
     data_dir, tmp_path, name
 ):

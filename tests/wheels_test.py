@@ -59,6 +59,13 @@ def test_a_half_installed_wheel_is_an_error_that_tells_how_to_mend_it(
     assert done.stderr.endswith(remedy(name))
 
 
+def test_a_wheel_for_another_numpy_is_one_too(tmp_path):
+    (tmp_path / "simplejpeg.py").write_text("raise ValueError('dtype size changed')")
+    done = run(tmp_path, "-c", "import kinetics_clips.jpegs")
+    assert "must be installed as a whole to encode and decode JPEGs, got" in done.stderr
+    assert done.stderr.endswith(remedy("simplejpeg"))
+
+
 def test_the_command_says_so_in_a_line(tmp_path, content):
     write_tree(tmp_path / "videos", "train", {"a/one": 2})
     (tmp_path / "cv2.py").write_text(content)
