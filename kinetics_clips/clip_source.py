@@ -63,7 +63,9 @@ class ClipSource:
       FileNotFoundError: If the dataset is not there; says how to build it.
       FrameIndexError: If its frame index is not there, damaged, or of other shards;
         says how to make it.
-      ValueError: If there is no such split, or the dataset is not stored as TFRecords.
+      ValueError: If there is no such split, it holds no video, or the dataset is not
+        stored as TFRecords.
+      RuntimeError: Under `tfds.testing.mock_data`, which has no files.
     """
 
     def __init__(

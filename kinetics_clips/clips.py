@@ -93,8 +93,9 @@ def load_clips(
       FileNotFoundError: If the dataset is not there; says how to build it.
       FrameIndexError: If its frame index is damaged, or of other shards; says how to
         make it anew.
-      ValueError: If an argument is out of its range, or the dataset is not stored as
-        TFRecords.
+      ValueError: If an argument is out of its range, there is no such split, or the
+        dataset is not stored as TFRecords.
+      RuntimeError: Under `tfds.testing.mock_data`, which has no files.
     """
     _check(batch_size, shuffle, seed, num_epochs, epoch, shard, on_error)
     builder = datasets.find(dataset, data_dir)

@@ -110,6 +110,11 @@ def _log_once(message: str) -> None:
 
 
 def require_no_mock() -> None:
+    """Requires that TFDS is itself.
+
+    Raises:
+      RuntimeError: If its `mock_data` has taken its place; says what to do in tests.
+    """
     # TFDS's mock patches what makes examples, and nothing that reads files.
     module = tfds.core.DatasetBuilder.as_dataset.__module__
     if module.startswith("tensorflow_datasets.testing"):

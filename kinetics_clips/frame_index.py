@@ -164,10 +164,10 @@ class FrameIndex:
         for number, shard in enumerate(self.shards):
             try:
                 status = os.stat(path.parent / shard.name)
-                if self._may_be_another(shard, status) and shard.num_videos:
-                    self._require_first_video(number)
             except OSError as error:
                 raise self._error(f"is of a shard that is gone: {error}") from error
+            if self._may_be_another(shard, status) and shard.num_videos:
+                self._require_first_video(number)
 
     def __len__(self) -> int:
         """Returns the number of videos."""
@@ -365,16 +365,13 @@ class FrameIndex:
 
         Raises:
           FrameIndexError: If it is another one.
-          OSError: If the shard cannot be opened.
         """
-        descriptor = os.open(self.path.parent / self.shards[number].name, os.O_RDONLY)
-        # One that is damaged is an error when it is read, and not before.
-        with contextlib.suppress(UnreadableVideoError):
+        path = self.path.parent / self.shards[number].name
+        # What is damaged, or cannot be read, is told of when a clip asks for it.
+        with contextlib.suppress(OSError, UnreadableVideoError):
+            descriptor = os.open(path, os.O_RDONLY)
             try:
                 self._require_same_features(descriptor, self._first_videos[number])
-            except OSError as error:
-                if error.errno != errno.EIO:
-                    raise
             finally:
                 os.close(descriptor)
 

@@ -170,6 +170,7 @@ def show_clips(
       ValueError: If an argument is out of its range, there is no such split or class,
         or no video of it.
       UnreadableVideoError: If a video is not what was written.
+      RuntimeError: Under `tfds.testing.mock_data`, which has no files.
     """
     for name, value in (("num", num), ("num_frames", num_frames)):
         if value < 1:

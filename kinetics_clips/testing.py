@@ -34,7 +34,8 @@ def make_dataset(
 
     Frame `i` of every video shows the number `i`, which `frame_number` reads back. The
     `n`-th video of a split has the `n`-th of the class names, numbers of frames, sizes
-    and rates, each of which starts over at its end. Its `video_id` is
+    and rates, each of which starts over at its end; its label is the place of its class
+    among all sorted names. Its `video_id` is
     `<class>/<split>_<n>`, or of Kinetics's form, where YouTube's id ends with `n`. Each
     class has a colour of its own.
 
