@@ -80,7 +80,9 @@ def opened(file: BinaryIO) -> Iterator[av.container.InputContainer]:
         raise VideoError("empty", "0 bytes")
     options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
     try:
-        container = av.open(file, options=options, **_ANY_METADATA)
+        # Not `options`, which are for streams too: PyAV below 17 crashes on those that
+        # a container such as MPEG's shows only later.
+        container = av.open(file, container_options=options, **_ANY_METADATA)
     except (av.FFmpegError, ValueError) as error:
         detail = f"{size} bytes, {in_words(error)}"
         raise VideoError("not a video", detail) from error

@@ -151,6 +151,7 @@ def _encode_frames(
         width=encode_jpeg.width,
         fps=settings.fps or timing.frame_rate(times) or header_fps,
         truncated=len(times) < _WHOLE_SHARE * promised,
+        notes=tuple(encode_jpeg.notes),
     )
 
 
@@ -161,10 +162,11 @@ def _pictures(
     header_fps: float,
 ) -> Iterator[Picture]:
     """Yields pictures and appends their times, in seconds, which never fall."""
+    viewer = pictures.Viewer(stream)
     for frame in containers.decode(container, stream):
         now = frame.time
         if now is None or (times and now <= times[-1]):  # some have no timestamps
             step = 1 / header_fps if header_fps else 0.0
             now = times[-1] + step if times else 0.0
         times.append(now)
-        yield pictures.picture(frame)
+        yield viewer.picture(frame)
