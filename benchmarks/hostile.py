@@ -242,7 +242,7 @@ def decode(jpegs: Sequence[bytes], gray: bool = False) -> np.ndarray:
 
 
 def frames_of_ffmpeg(
-    path: Path, height: int, width: int, turned: bool = True, gray: bool = False
+    path: Path, height: int, width: int, gray: bool = False
 ) -> np.ndarray:
     """Returns the frames that the ffmpeg program shows of a video.
 
@@ -250,16 +250,16 @@ def frames_of_ffmpeg(
       path: Of the video.
       height: Of its frames, in pixels.
       width: Of its frames, in pixels.
-      turned: Whether as its header says.
       gray: Whether their luma alone, `[num_frames, height, width]`.
 
     Returns:
-      uint8 `[num_frames, height, width, 3]`, RGB; none where they have another size.
+      uint8 `[num_frames, height, width, 3]`, RGB, turned as their header says; none
+      where they have another size.
     """
     done = subprocess.run(
         [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error",
          # With more, what it makes of a damaged frame depends on the others at work.
-         "-threads", "1", *(() if turned else ("-noautorotate",)),
+         "-threads", "1",
          "-i", path, "-f", "rawvideo", "-pix_fmt", "gray" if gray else "rgb24",
          "-fps_mode", "passthrough",
          "-sws_flags", "accurate_rnd+full_chroma_int+bitexact", "-"],

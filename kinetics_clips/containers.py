@@ -4,18 +4,53 @@ import contextlib
 import io
 import itertools
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from kinetics_clips.wheels import av
 
+# Enough to tell what a file is.
+_PROBED_BYTES = 1 << 20
+
+# Of the packets of the longest stream; below it is a still, a title, or a mistake.
+_FILM_SHARE = 0.1
+
+# Boxes at the top of a fragmented MP4 file: two a fragment.
+_MAX_BOXES = 1_000_000
+
 # How often a demuxer may say, one time after the other, that it is to be asked again.
 _MAX_TRIES = 1_000
 
-# FFmpeg's containers for the suffixes in `sources.SUFFIXES`. Left to itself it would
-# also take a text file that lists other files to open for a video.
-_CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,flv,asf,ogg"
+# FFmpeg's containers and bare streams, whatever a file is called. Left to itself it
+# would also take a text file that lists other files to open for a video.
+_FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,flv,live_flv,asf,ogg,"
+    "dv,gif,ivf,mxf,nut,rm,wtv,yuv4mpegpipe,"
+    "h264,hevc,h263,m4v,mpegvideo,mjpeg,obu,vc1,dirac,cavsvideo"
+)
+
+# What others are by their first bytes, for a person.
+_OTHERS = (
+    (b"PK\x03\x04", "a zip archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"7z\xbc\xaf", "a 7z archive"),
+    (b"\x1f\x8b", "gzipped data"),
+    (b"%PDF", "a PDF file"),
+    (b"ID3", "sound alone, an MP3 file"),
+    (b"fLaC", "sound alone, a FLAC file"),
+    (b"#EXTM3U", "a playlist, which names files and holds none"),
+    (b"{", "JSON text"),
+    (b"<", "a web page, or other marked up text"),
+)
+
+# FFmpeg's containers whose header says for how long all streams together last.
+_WITH_DURATION = frozenset({"asf", "flv", "mxf", "nut", "rm", "wtv"})
+
+# A file holds it all from this share of the bytes, or seconds, on that it promises:
+# healthy ones may be off by a frame or two.
+_WHOLE_SHARE = 0.95
 
 # Titles and comments may be in any encoding: PyAV reads them all from its 19 on.
 _ANY_METADATA = (
@@ -73,60 +108,287 @@ def file_of(source: Path | bytes) -> BinaryIO:
 
 
 @contextlib.contextmanager
-def opened(file: BinaryIO) -> Iterator[av.container.InputContainer]:
+def opened(file: BinaryIO) -> Iterator["Video"]:
+    """Opens a file's video for as long as the context lasts.
+
+    Raises:
+      VideoError: If there is none.
+    """
     size = file.seek(0, io.SEEK_END)
-    file.seek(0)
     if not size:
         raise VideoError("empty", "0 bytes")
-    options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
+    promised = _promised_bytes(file)
+    file.seek(0)
     try:
-        # Not `options`, which are for streams too: PyAV below 17 crashes on those that
-        # a container such as MPEG's shows only later.
-        container = av.open(file, container_options=options, **_ANY_METADATA)
+        container = _open(file, _FORMATS)
     except (av.FFmpegError, ValueError) as error:
-        detail = f"{size} bytes, {in_words(error)}"
+        detail = f"{size} bytes, {_what_it_is(file) or in_words(error)}"
         raise VideoError("not a video", detail) from error
+    num_packets = Counter()
+    if len(container.streams.video) > 1:
+        with container:
+            num_packets = _num_packets(container)
+        file.seek(0)
+        container = _open(file, _FORMATS)
     with container:
-        stream = container.streams.best("video")
-        if stream is None:
-            raise VideoError("not a video", f"no video stream in its {size} bytes")
-        if stream.codec_context is None:
-            raise VideoError("unreadable", "its codec is unknown, or has no decoder")
-        yield container
+        yield Video(container, size, promised, num_packets)
+
+
+def _open(file: BinaryIO, formats: str | None) -> "av.container.InputContainer":
+    """Opens a file, and nothing else, as one of some formats; None = any."""
+    # No protocol: what a file names is not to be opened. Not `options`, which are for
+    # streams too: PyAV below 17 crashes on those that a container such as MPEG's shows
+    # only later.
+    options = {"protocol_whitelist": "none"}
+    if formats:
+        options["format_whitelist"] = formats
+    return av.open(file, container_options=options, **_ANY_METADATA)
+
+
+class Video:
+    """A video that is read from its start to its end, once.
+
+    Of several streams, covers and such as have no decoder are left out, and then those
+    of under a tenth of the packets of the longest, such as a still beside a film. Of
+    the others it is the one that the file marks as its default, then the largest, then
+    the first.
+
+    Args:
+      container: The container that is open.
+      num_bytes: Size of the file.
+      promised_bytes: Size of it by its own structure; None where that says nothing.
+      num_packets: Of each video stream, by its index, where there are several.
+
+    Attributes:
+      stream: The stream that is decoded.
+      header_fps: Frames a second that its header says; 0 = unknown.
+
+    Raises:
+      VideoError: If there is no video, or none that can be decoded.
+    """
+
+    def __init__(
+        self,
+        container: "av.container.InputContainer",
+        num_bytes: int,
+        promised_bytes: int | None,
+        num_packets: Counter[int],
+    ):
+        streams = [
+            stream for stream in container.streams.video if not _is_cover(stream)
+        ]
+        if not streams:
+            covers = " but a cover" if container.streams.video else ""
+            detail = f"no video stream{covers} in its {num_bytes} bytes"
+            raise VideoError("not a video", detail)
+        known = [stream for stream in streams if stream.codec_context is not None]
+        if not known:
+            detail = "its codec is unknown, or has no decoder"
+            raise VideoError("unreadable", detail)
+        known = [
+            stream
+            for stream in known
+            if num_packets[stream.index]
+            >= _FILM_SHARE * max(num_packets.values(), default=0)
+        ] or known
+        self._container = container
+        self._num_bytes, self._promised_bytes = num_bytes, promised_bytes
+        self._num_streams = len(streams)
+        self._num_damaged = 0
+        self._end = 0.0
+        self.stream = max(
+            known,
+            key=lambda one: (
+                bool(one.disposition & av.stream.Disposition.default),
+                one.width * one.height,
+                -one.index,
+            ),
+        )
+        rate = self.stream.guessed_rate or self.stream.average_rate
+        self.header_fps = float(rate or 0)
+
+    def decoded(self) -> Iterator["av.VideoFrame"]:
+        """Yields all frames that can be decoded; damaged packets cost theirs alone."""
+        self.stream.thread_type = "NONE"
+        self.stream.codec_context.thread_count = 1
+        for packet in itertools.chain(self._packets(), [None]):
+            try:
+                # None, after the last, makes the decoder give out what it holds.
+                frames = self.stream.codec_context.decode(packet)
+            except av.FFmpegError:
+                # After the last, a decoder says that it is done in this way too.
+                self._num_damaged += bool(packet is not None and packet.size)
+                frames = []
+            yield from frames
+
+    def ends_early(self) -> bool:
+        """Returns whether the file ends before what it promises, when it was read.
+
+        A file whose structure gives its size is judged by that; headers often say a
+        wrong duration. Others are judged by how far the times of all streams go.
+        """
+        if self._promised_bytes is not None:
+            return self._num_bytes < _WHOLE_SHARE * self._promised_bytes
+        return self._end < _WHOLE_SHARE * self._promised_seconds()
+
+    def _promised_seconds(self) -> float:
+        """Returns for how long the file lasts by its header; 0 where that is unknown.
+
+        FFmpeg reckons the duration of formats without one from the file itself.
+        """
+        if self._container.format.name == "avi":
+            return float((self.stream.duration or 0) * self.stream.time_base)
+        if self._container.format.name in _WITH_DURATION:
+            return (self._container.duration or 0) / av.time_base
+        return 0.0
+
+    def notes(self) -> list[str]:
+        """Returns what a person should know of what was decoded."""
+        notes = []
+        if self._num_streams > 1:
+            number = self.stream.index
+            notes.append(
+                f"{self._num_streams} video streams: number {number} is stored"
+            )
+        if self._num_damaged:
+            notes.append(f"packets that do not decode: {self._num_damaged:,}")
+        return notes
+
+    def _packets(self) -> Iterator["av.Packet"]:
+        """Yields all packets of the stream that can be read."""
+        # How far others go tells whether a file is whole that says nothing else of it.
+        ask_all = self._container.format.name in _WITH_DURATION
+        streams = self._container.streams if ask_all else [self.stream]
+        num_tries = 0
+        while num_tries < _MAX_TRIES:
+            try:
+                for packet in self._container.demux(*streams):
+                    num_tries = 0
+                    self._see(packet)
+                    if packet.stream_index == self.stream.index:
+                        yield packet
+                return
+            except av.error.BlockingIOError:  # a transport stream has lost its place
+                num_tries += 1
+            except av.FFmpegError:  # the file ends here
+                return
+            except IndexError:  # at the end PyAV misses streams that came up late
+                return
+
+    def _see(self, packet: "av.Packet") -> None:
+        time = packet.pts if packet.pts is not None else packet.dts
+        if time is None or not packet.time_base:
+            return
+        step = 1 / self.header_fps if self.header_fps else 0.0
+        lasts = float(packet.duration * packet.time_base) if packet.duration else step
+        self._end = max(self._end, float(time * packet.time_base) + lasts)
+
+
+def _is_cover(stream: "av.VideoStream") -> bool:
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def _num_packets(container: "av.container.InputContainer") -> Counter[int]:
+    """Counts the packets of the video streams, where there are several to choose from.
+
+    Reads the container to its end.
+    """
+    streams = [one for one in container.streams.video if not _is_cover(one)]
+    counts = Counter({stream.index: 0 for stream in streams})
+    if len(streams) > 1:
+        with contextlib.suppress(av.FFmpegError):  # the file ends there
+            for packet in container.demux(*streams):
+                counts[packet.stream_index] += bool(packet.size)
+    return counts
+
+
+def _promised_bytes(file: BinaryIO) -> int | None:
+    """Returns where a file ends by its own structure, or None where that is unknown.
+
+    That of ISO base media (MP4, MOV, ...), of Matroska (MKV, WebM), and of an FLV file
+    that is whole.
+    """
+    file.seek(0)
+    head = file.read(64)
+    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"styp", b"free", b"wide", b"skip"):
+        return _end_of_boxes(file)
+    if head.startswith(b"\x1a\x45\xdf\xa3"):
+        return _end_of_segment(head)
+    if head.startswith(b"FLV"):
+        return _end_of_tags(file)
+    return None
+
+
+def _end_of_boxes(file: BinaryIO) -> int | None:
+    """Returns where the last box of ISO/IEC 14496-12 at the top of a file ends."""
+    size = file.seek(0, io.SEEK_END)
+    position = 0
+    for _ in range(_MAX_BOXES):
+        if position >= size:
+            return position
+        file.seek(position)
+        header = file.read(16)
+        length = int.from_bytes(header[:4], "big")
+        if length == 1 and len(header) == 16:
+            length = int.from_bytes(header[8:], "big")
+        if len(header) < 8 or length < 8 or not header[4:8].isalnum():
+            return None  # to the file's end, or no box
+        position += length
+    return None
+
+
+def _end_of_segment(head: bytes) -> int | None:
+    """Returns where the segment of an EBML file (RFC 8794, RFC 9559) ends."""
+    position = 4
+    for _ in range(2):  # the header, and the segment
+        length_of_size = 9 - head[position].bit_length()
+        field = head[position : position + length_of_size]
+        size = int.from_bytes(field, "big") & ((1 << 7 * length_of_size) - 1)
+        position += length_of_size + size
+        if head[position : position + 4] == b"\x18\x53\x80\x67":
+            position += 4
+            continue
+        return None if size == (1 << 7 * length_of_size) - 1 else position
+    return None
+
+
+def _end_of_tags(file: BinaryIO) -> int | None:
+    """Returns the size of an FLV file that ends with a tag and that one's size."""
+    size = file.seek(-4, io.SEEK_END) + 4
+    length = int.from_bytes(file.read(4), "big")
+    if not 11 <= length <= size - 4:
+        return None
+    file.seek(size - 4 - length)
+    return size if int.from_bytes(file.read(4)[1:], "big") == length - 11 else None
+
+
+def _what_it_is(file: BinaryIO) -> str:
+    """Returns what a file is that is no video, or nothing where that is unknown."""
+    file.seek(0)
+    head = file.read(512)
+    if not head.strip(b"\0"):
+        return "zeros at its start: was it downloaded to the end?"
+    if head[4:8] == b"ftyp":
+        return "an MP4 file without its index (moov): cut off, or still being written"
+    for start, what in _OTHERS:
+        if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(start):
+            return what
+    if head.isascii():
+        return "text"
+    file.seek(0)
+    try:
+        with _open(io.BytesIO(file.read(_PROBED_BYTES)), None) as container:
+            if container.streams.video:
+                return (
+                    f"which FFmpeg takes for {container.format.name} "
+                    f"({container.format.long_name}); wrap it: ffmpeg -i FILE -c copy "
+                    "FILE.mkv, or without -c copy"
+                )
+    except (av.FFmpegError, ValueError):  # nor does FFmpeg know it
+        return ""
+    return "sound alone, or nothing that is shown"
 
 
 def in_words(error: Exception) -> str:
     """Returns what an error says, without the number and the file of a system's."""
     return getattr(error, "strerror", None) or str(error).strip()
-
-
-def decode(
-    container: av.container.InputContainer, stream: av.VideoStream
-) -> Iterator[av.VideoFrame]:
-    """Yields all frames that can be decoded; damaged packets cost theirs alone."""
-    stream.thread_type = "NONE"
-    stream.codec_context.thread_count = 1
-    for packet in itertools.chain(_packets(container, stream), [None]):
-        try:
-            # None, after the last, makes the decoder give out what it holds.
-            frames = stream.codec_context.decode(packet)
-        except av.FFmpegError:
-            frames = []
-        yield from frames
-
-
-def _packets(
-    container: av.container.InputContainer, stream: av.VideoStream
-) -> Iterator[av.Packet]:
-    """Yields all packets that can be read."""
-    num_tries = 0
-    while num_tries < _MAX_TRIES:
-        try:
-            for packet in container.demux(stream):
-                num_tries = 0
-                yield packet
-            return
-        except av.error.BlockingIOError:  # where a transport stream has lost its place
-            num_tries += 1
-        except av.FFmpegError:  # the file ends here
-            return

@@ -7,14 +7,10 @@ from pathlib import Path
 
 from kinetics_clips import containers, pictures, timing
 from kinetics_clips.containers import VideoError
-from kinetics_clips.pictures import Picture
 from kinetics_clips.wheels import av, cv2, simplejpeg
 
 # A TFRecord ends at 2 GiB; half of it leaves room for TFDS's own buffers.
 MAX_BYTES = 1 << 30
-
-# Healthy files are off by a frame or two from what their header promises.
-_WHOLE_SHARE = 0.95
 
 # What frames depend on besides the settings.
 LIBRARIES = {
@@ -51,10 +47,10 @@ class EncodedVideo:
       height: Of every frame, in pixels.
       width: Of every frame, in pixels.
       fps: Stored frames a second: as asked for, or `(num_frames - 1) / (time of the
-        last frame - time of the first)` from the decoded timestamps; the header's rate
+        last frame - time of the first)` from the decoded timestamps, without gaps of
+        more than ten seconds and single times that are out of order; the header's rate
         where that is undefined, 0 where the header has none.
-      truncated: Whether decoding ended under 95 % of the frames that the header
-        promises.
+      truncated: Whether the file ends before 95 % of what its container promises.
       notes: What a person should know of a video that is stored all the same, such as
         that its colours are those of a screen that this one is not; may be empty.
       seconds: That it took; no part of what is stored.
@@ -106,33 +102,29 @@ def encode(source: Path | bytes, settings: EncodeSettings) -> EncodedVideo:
     """
     start = time.perf_counter()
     try:
-        with containers.file_of(source) as file, containers.opened(file) as container:
-            encoded = _encode_frames(container, settings)
+        with containers.file_of(source) as file, containers.opened(file) as video:
+            encoded = _encode_frames(video, settings)
     except (av.FFmpegError, cv2.error, MemoryError, OSError) as error:
         raise VideoError("unreadable", containers.in_words(error)) from error
     return dataclasses.replace(encoded, seconds=time.perf_counter() - start)
 
 
-def _encode_frames(
-    container: av.container.InputContainer, settings: EncodeSettings
-) -> EncodedVideo:
-    stream = container.streams.best("video")
-    header_fps = float(stream.guessed_rate or stream.average_rate or 0)
-    times: list[float] = []
-    shown = _pictures(container, stream, times, header_fps)
+def _encode_frames(video: containers.Video, settings: EncodeSettings) -> EncodedVideo:
+    clock = timing.Clock(video.header_fps)
+    shown = clock.settled(_pictures(video))
     jpegs: list[bytes] = []
     num_bytes = 0
     encode_jpeg = None
-    for frame, copies in (
-        timing.resampled(shown, times, settings.fps)
+    for picture, copies in (
+        timing.resampled(shown, settings.fps)
         if settings.fps
-        else ((frame, 1) for frame in shown)
+        else ((one.frame, 1) for one in shown)
     ):
         # A stream may change its size on the way; what is stored does not.
         encode_jpeg = encode_jpeg or pictures.JpegEncoder(
-            frame, settings.short_side, settings.jpeg_quality
+            picture, settings.short_side, settings.jpeg_quality
         )
-        jpeg = encode_jpeg(frame)
+        jpeg = encode_jpeg(picture)
         num_bytes += len(jpeg) * copies
         if num_bytes > MAX_BYTES:
             raise VideoError(
@@ -142,31 +134,24 @@ def _encode_frames(
         jpegs += [jpeg] * copies
     if encode_jpeg is None:
         raise VideoError("no frames", "a video stream of which no frame decodes")
-    # A header counts frames, too, that an edit list hides; not all count them.
-    by_duration = (container.duration or 0) / av.time_base * header_fps
-    promised = min(filter(None, (stream.frames, by_duration)), default=0)
+    own_fps = clock.frame_rate() or video.header_fps
     return EncodedVideo(
         frames=jpegs,
         height=encode_jpeg.height,
         width=encode_jpeg.width,
-        fps=settings.fps or timing.frame_rate(times) or header_fps,
-        truncated=len(times) < _WHOLE_SHARE * promised,
-        notes=tuple(encode_jpeg.notes),
+        fps=settings.fps or own_fps,
+        truncated=video.ends_early(),
+        notes=(*video.notes(), *encode_jpeg.notes, *clock.notes(own_fps)),
     )
 
 
-def _pictures(
-    container: av.container.InputContainer,
-    stream: av.VideoStream,
-    times: list[float],
-    header_fps: float,
-) -> Iterator[Picture]:
-    """Yields pictures and appends their times, in seconds, which never fall."""
-    viewer = pictures.Viewer(stream)
-    for frame in containers.decode(container, stream):
-        now = frame.time
-        if now is None or (times and now <= times[-1]):  # some have no timestamps
-            step = 1 / header_fps if header_fps else 0.0
-            now = times[-1] + step if times else 0.0
-        times.append(now)
-        yield viewer.picture(frame)
+def _pictures(video: containers.Video) -> Iterator[timing.Shown]:
+    """Yields the pictures of a video as they are decoded."""
+    viewer = pictures.Viewer(video.stream)
+    second = video.stream.time_base  # a decoder's last frames do not know it
+    for frame in video.decoded():
+        yield timing.Shown(
+            viewer.picture(frame),
+            None if frame.pts is None else float(frame.pts * second),
+            float(frame.duration * second) if frame.duration else None,
+        )

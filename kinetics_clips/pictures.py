@@ -188,7 +188,9 @@ def _reformatted(frame: av.VideoFrame, name: str) -> av.VideoFrame:
 
 def _pixels(plane: av.video.plane.VideoPlane) -> np.ndarray:
     """Returns a plane as `uint8 [height, width]`, in the frame's own memory."""
-    rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+    rows = np.frombuffer(plane, np.uint8).reshape(plane.height, abs(plane.line_size))
+    if plane.line_size < 0:  # from the bottom up
+        rows = np.ascontiguousarray(rows[::-1])
     return rows[:, : plane.width]
 
 

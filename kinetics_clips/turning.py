@@ -82,6 +82,8 @@ def _turning_of(matrix: tuple[int, ...]) -> Turning:
         return Turning()
     x, y = a / math.hypot(a, c), b / math.hypot(b, d)
     degrees = round(math.degrees(math.atan2(y, x))) % 360
+    if degrees == 1:  # not worth it
+        degrees = 0
     if degrees == 90:
         return Turning((_transpose if c > 0 else _clockwise,), transposes=True)
     if degrees == 270:

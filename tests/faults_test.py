@@ -120,9 +120,9 @@ def test_no_mutant_crashes_or_is_lost(tmp_path, name, count):
         assert got.shape[1:3] == (result.height, result.width)
         if outcomes["stored"] % 10 or name == "MJPEG":  # see `soak.py` for that
             continue
-        expected = hostile.frames_of_ffmpeg(
-            one.file.path, *got.shape[1:3], turned=False
-        )
+        if any("wide to high" in note for note in result.notes):  # scaled
+            continue
+        expected = hostile.frames_of_ffmpeg(one.file.path, *got.shape[1:3])
         assert len(got) == len(expected), damage
         for frame, other in zip(got, expected, strict=True):
             assert hostile.difference(frame, other) < hostile.TOLERANCE, damage

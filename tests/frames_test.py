@@ -6,10 +6,8 @@ import av
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from kinetics_clips import frames, pictures, synthetic, timing
+from kinetics_clips import frames, pictures, synthetic
 from kinetics_clips.frames import EncodeSettings, VideoError
 
 AS_IS = EncodeSettings(short_side=None, jpeg_quality=90)
@@ -254,10 +252,11 @@ def test_encode_at_a_rate_evens_out_a_variable_one(tmp_path):
     path = write(tmp_path / "video.mp4", 20, fps=30)
     slow_down_second_half(path)
     found = numbers(frames.encode(path, EncodeSettings(None, 90, fps=30)))
-    # Frame 10 is shown at 10/30 s, frame 11 at 13/30 s, ...; the last one, at 37/30 s,
-    # lasts as long as they do on average.
-    slow = [number for number in range(11, 20) for _ in range(3)]
-    assert found == [*range(10), 10, 10, *slow]
+    # Frame 10 is shown at 10/30 s, frame 11 at 13/30 s, ...; the last one at 37/30 s,
+    # for as long as its container says, which some versions of FFmpeg pass on.
+    slow = [number for number in range(11, 19) for _ in range(3)]
+    assert found[: 12 + len(slow)] == [*range(10), 10, 10, *slow]
+    assert found[12 + len(slow) :] in ([19] * n for n in (2, 3, 4))
 
 
 def test_encode_cuts_time_stamps_that_leap(tmp_path, monkeypatch):
@@ -266,33 +265,6 @@ def test_encode_cuts_time_stamps_that_leap(tmp_path, monkeypatch):
     monkeypatch.setattr(frames, "MAX_BYTES", 100_000)
     with pytest.raises(VideoError, match=r"too large .*over 100000 bytes after"):
         frames.encode(path, EncodeSettings(None, 90, fps=1e9))
-
-
-@given(
-    steps=st.lists(st.integers(1, 500), max_size=30),
-    start=st.integers(0, 1000),
-    fps=st.floats(0.5, 120),
-)
-def test_resampled_frames_are_the_nearest_in_time(steps, start, fps):
-    times = np.cumsum([start, *steps]) / 1000
-    read = []
-
-    def source():
-        for number, time in enumerate(times):
-            read.append(time)
-            yield number
-
-    out = [
-        number
-        for number, copies in timing.resampled(source(), read, fps)
-        for _ in range(copies)
-    ]
-    mean = (times[-1] - times[0]) / max(len(times) - 1, 1)
-    duration = times[-1] - times[0] + mean
-    assert len(out) == 1 or abs(len(out) - duration * fps) <= 1
-    for k, number in enumerate(out):
-        distance = np.abs(times - times[0] - k / fps)
-        assert distance[number] <= distance.min() + 1e-5 / fps + 1e-9
 
 
 def test_encode_single_frame_takes_the_headers_rate(tmp_path):
