@@ -5,6 +5,8 @@ import dataclasses
 import importlib.resources
 import logging
 import re
+import unicodedata
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
@@ -226,9 +228,22 @@ def from_class_folder(split: str, relative_path: PurePosixPath) -> Annotation | 
         return None
     return Annotation(
         split=split,
-        video_id=str(relative_path.with_suffix("")),
-        label=relative_path.parts[0],
+        video_id=video_id_of_path(relative_path),
+        label=class_name(relative_path.parts[0]),
     )
+
+
+def video_id_of_path(path: PurePosixPath) -> str:
+    """Returns a path without its suffix, composed as `class_name` is."""
+    return unicodedata.normalize("NFC", str(path.with_suffix("")))
+
+
+def class_name(folder: str) -> str:
+    """Returns the class that a folder is of: its name, with composed characters (NFC).
+
+    File systems spell `é` as one character or as two, and nobody sees which.
+    """
+    return unicodedata.normalize("NFC", folder)
 
 
 def check_class_name(name: str, folder: Path) -> None:
@@ -246,3 +261,41 @@ def check_class_name(name: str, folder: Path) -> None:
             "A class folder's name must be UTF-8 on one line, without blanks at its "
             f"ends, got {name!r} in {folder}. Rename the folder."
         )
+    if not name.isprintable():
+        _log.warning(
+            "%s: the name of class %r has characters that are not seen", folder, name
+        )
+
+
+def check_class_names_differ(places: dict[str, str], folder: Path) -> None:
+    """Raises ValueError where a person would take two class names for one.
+
+    Those are names that only case, blanks and underscores, or characters that look
+    alike, tell apart.
+
+    Args:
+      places: Where each class has been found, for a person.
+      folder: What holds them all.
+    """
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(places):
+        alike[_as_seen(name)].append(name)
+    groups = [names for names in alike.values() if len(names) > 1]
+    if groups:
+        shown = "; ".join(
+            " and ".join(f"{name!r} ({places[name]})" for name in names)
+            for names in groups[:10]
+        )
+        raise ValueError(
+            "Class names must differ by more than case, blanks and underscores, got "
+            f"{len(groups)} that do not in {folder}: {shown}. Give all folders of one "
+            "class one name, in every split, and different classes different names."
+        )
+
+
+def _as_seen(name: str) -> str:
+    folded = unicodedata.normalize(
+        "NFKC", unicodedata.normalize("NFKC", name).casefold()
+    )
+    seen = "".join(c for c in folded if unicodedata.category(c) != "Cf")
+    return re.sub(r"[\s_]+", " ", seen)

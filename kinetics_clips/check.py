@@ -12,12 +12,20 @@ from typing import TYPE_CHECKING
 
 import tensorflow_datasets as tfds
 
-from kinetics_clips.videos import DUPLICATE, Found, Split, Video
+from kinetics_clips.videos import (
+    AMBIGUOUS,
+    DUPLICATE,
+    NO_ANNOTATION,
+    Found,
+    Split,
+    Video,
+    summary_of_passed_over,
+)
 
 if TYPE_CHECKING:  # importing it brings OpenCV, which readers do not need
     from kinetics_clips.frames import EncodedVideo, VideoError
 
-_ANNOTATED, _FOUND = "annotated", "found"
+_ANNOTATED, _FOUND, _PASSED_OVER = "annotated", "found", "passed over"
 
 # (who, what was counted, train, validation, test), for each release: rows of annotation
 # files, or videos that somebody has. None = not published. Sources: the README of
@@ -72,18 +80,22 @@ def count(split: Split) -> dict[str, int]:
       `missing`, those without; `empty`, those whose file has 0 bytes, and one count a
       reason for all else that is known to be wrong with a file; `unlabelled`, annotated
       without a class. Numbers of files: `unmatched`, named by no annotation or by
-      several, and `duplicates`, of a video that has another file.
+      several, `duplicates`, of a video that has another file, and, if there are any,
+      `passed over`, which are not read.
     """
     problems = Counter({"missing": 0, "empty": 0})
     problems.update(video.problem[0] for video in split.videos if video.problem)
-    num_duplicates = sum(why == DUPLICATE for why in split.unmatched.values())
+    reasons = Counter(reason for reason, _ in split.unmatched.values())
+    num_unmatched = reasons[NO_ANNOTATION] + reasons[AMBIGUOUS]
+    num_passed_over = reasons.total() - num_unmatched - reasons[DUPLICATE]
     return {
         _ANNOTATED: len(split.videos),
         _FOUND: split.num_found,
         **problems,
-        "unmatched": len(split.unmatched) - num_duplicates,
+        "unmatched": num_unmatched,
         "unlabelled": sum(video.annotation.label is None for video in split.videos),
-        "duplicates": num_duplicates,
+        "duplicates": reasons[DUPLICATE],
+        **({_PASSED_OVER: num_passed_over} if num_passed_over else {}),
     }
 
 
@@ -97,6 +109,8 @@ def table(split: Split, release: str) -> str:
             for row in _REPORTED.get(release, [])
             if row[1] == what and row[column] is not None
         ]
+        if what == _PASSED_OVER:
+            reported = [summary_of_passed_over(split.unmatched)]
         lines.append(f"  {what:12}{number:>10,}   {'; '.join(reported)}".rstrip())
     return "\n".join(lines)
 

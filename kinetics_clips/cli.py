@@ -125,7 +125,9 @@ def _check(args: argparse.Namespace) -> int:
     for split in found.splits:
         _say(check.table(split, args.config))
     if found.unmatched:
-        _say(f"of no split\n  {'unmatched':12}{len(found.unmatched):>10,}")
+        kinds = videos.summary_of_passed_over(found.unmatched)
+        line = f"  {'unmatched':12}{len(found.unmatched):>10,}   {kinds}"
+        _say(f"of no split\n{line.rstrip()}")
     selected = {split.name: builder.select(split) for split in found.splits}
     sample = check.draw(selected, sys.maxsize if args.decode else args.sample)
     decoded: dict[Video, report.Row] = {}

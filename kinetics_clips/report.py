@@ -76,7 +76,7 @@ def stored(video: Video, encoded: "EncodedVideo") -> Row:
         width=encoded.width,
         fps=round(encoded.fps, 3),
         bytes=encoded.num_bytes,
-        notes="; ".join(encoded.notes),
+        notes="; ".join((*video.notes, *encoded.notes)),
     )
 
 
@@ -95,12 +95,12 @@ def failed(video: Video, reason: str, detail: str) -> Row:
 def unmatched(found: Found) -> list[Row]:
     """Returns a row for every file that is passed over."""
     return [
-        Row(split, "", "", filename, status=UNMATCHED, reason=reason)
+        Row(split, "", "", name, UNMATCHED, reason=reason, detail=as_utf8(detail))
         for split, files in [
             *((split.name, split.unmatched) for split in found.splits),
             (NO_SPLIT, found.unmatched),
         ]
-        for filename, reason in files.items()
+        for name, (reason, detail) in files.items()
     ]
 
 

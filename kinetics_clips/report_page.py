@@ -216,14 +216,22 @@ def _checks(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> list[Check]:
     if (fault := datasets.fault_of(info)) is not None:
         checks.append(Check(LOOK, fault))
     passed_over = [row for row in rows if row.status == report.UNMATCHED]
-    archives = [row for row in passed_over if sources.is_archive(row.filename)]
-    if archives:
-        count = _count(len(archives), "archive", "archives")
-        names = _first([row.filename for row in archives])
+    damaged = [row for row in passed_over if sources.is_archive(row.filename)]
+    if damaged:
+        count = _count(len(damaged), "archive", "archives")
+        names = _first([row.filename for row in damaged])
         checks.append(Check(LOOK, f"{count} could not be read to the end{names}"))
+    not_read = [row for row in passed_over if "not read: " in row.reason]
+    for reason, number in Counter(row.reason for row in not_read).items():
+        names = _first([row.filename for row in not_read if row.reason == reason])
+        count = _count(number, "file is", "files are")
+        checks.append(Check(LOOK, f"{count} passed over, {reason}{names}"))
+    passed_over = [row for row in passed_over if row not in damaged + not_read]
+    if damaged or (not_read and not passed_over):
+        return checks
     at_most(
         _MANY,
-        [row for row in passed_over if not sources.is_archive(row.filename)],
+        passed_over,
         [row for row in rows if row.filename],
         "No video file is passed over",
         "video files is passed over",

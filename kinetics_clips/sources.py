@@ -1,20 +1,20 @@
-"""Lists the video files of a directory, those inside tar archives too; reads them."""
+"""Lists the video files of a directory, those inside archives too; reads them."""
 
 import concurrent.futures
+import contextlib
 import dataclasses
+import itertools
 import logging
-import lzma
-import math
 import os
+import re
 import stat
-import tarfile
-import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeVar
 
-from kinetics_clips import progress
+from kinetics_clips import archives, progress
+from kinetics_clips.archives import is_archive
 
 _log = logging.getLogger(__name__)
 _Key = TypeVar("_Key")
@@ -26,16 +26,46 @@ SUFFIXES = frozenset({
 
 TABLE_SUFFIXES = frozenset({".csv", ".txt"})  # CVDF's lists of Kinetics-600 are .txt
 
-ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz")
+# Other names of videos, and of what may hold some: said to be passed over.
+_OTHER_VIDEOS = frozenset({
+    ".264", ".265", ".3g2", ".3gp2", ".3gpp", ".amv", ".av1", ".avc",
+    ".bik", ".braw", ".cine", ".dav", ".dif", ".divx", ".dv", ".dvr-ms", ".evo",
+    ".f4p", ".f4v", ".gif", ".gifv", ".h261", ".h263", ".h264", ".h265", ".hevc",
+    ".ifv", ".insv", ".ismv", ".ivf", ".jpgv", ".lrv", ".m1v", ".m2p", ".m2t", ".m2v",
+    ".m4p", ".mj2", ".mjp2", ".mjpeg", ".mjpg", ".mk3d", ".mod", ".moov", ".mp2v",
+    ".mp4v", ".mpe", ".mpeg1", ".mpeg2", ".mpeg4", ".mpv", ".mve", ".mxf", ".nsv",
+    ".nut", ".obu", ".ogm", ".ogx", ".qt", ".r3d", ".rm", ".rmvb", ".roq",
+    ".smk", ".swf", ".tod", ".tp", ".trp", ".vc1", ".vdr", ".viv", ".vob", ".vp8",
+    ".vp9", ".vro", ".wm", ".wtv", ".xesc", ".xvid", ".y4m", ".yuv",
+})  # fmt: skip
+_OTHER_ARCHIVES = frozenset({
+    ".7z", ".ace", ".alz", ".arj", ".cab", ".cpio", ".dmg",
+    ".iso", ".lha", ".lzh", ".rar", ".sit", ".sitx", ".sqfs", ".sqsh",
+    ".squashfs", ".taz", ".tbz3", ".tlz", ".tz", ".tz2", ".tzst", ".wim", ".xar",
+    ".zipx", ".zpaq",
+})  # fmt: skip
+_COMPRESSED = frozenset({
+    ".br", ".bz2", ".gz", ".lz", ".lz4", ".lzma", ".lzo", ".sz", ".xz", ".z", ".zst",
+})  # fmt: skip
+
+# Downloads on their way, and what downloaders note of them.
+_UNFINISHED = re.compile(
+    r"\.(part|part-frag\d+|partial|filepart|crdownload|opdownload|download|ytdl|aria2"
+    r"|!qb|!ut|bc!|xltd)"
+)
+# Behind the suffix of a video or of an archive.
+_SET_ASIDE = re.compile(r"\.(tmp|temp|bak|old|orig)")
+_NUMBER = re.compile(r"\.\d{1,3}")
+_VOLUME = re.compile(r"\.(\d{2,3}|[a-z]{2})")
+_OLD_VOLUME = re.compile(r"\.[rz]\d\d")
+
+_NOT_FOLLOWED = "link not followed", "a link to a folder"
+
+# Reasons in `Listing.passed_over` that `list_files` logs itself.
+SAID = frozenset({"unreadable", "empty", "not a video", _NOT_FOLLOWED[0]})
 
 # A video inside an archive is read into memory, several at a time.
 MAX_MEMBER_BYTES = 1 << 30
-
-# What a damaged or truncated archive raises, or one whose headers make no sense.
-_ARCHIVE_ERRORS = (
-    tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError,
-    OverflowError, MemoryError,
-)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,14 +74,18 @@ class File:
 
     Attributes:
       root: The directory that was listed.
-      name: Below the root, with `/`, as the file system spells it. An archive counts as
-        a folder: `train/part_0.tar.gz/zumba/one.mp4`.
+      name: Below the root, with `/`, as it is spelled there: in UTF-8 whatever the
+        locale, with bytes that are none as surrogates. An archive counts as a folder:
+        `train/part_0.tar.gz/zumba/one.mp4`.
       num_bytes: Its size; 0 where that cannot be told.
       modified: When its content last changed, in ns since 1970; 0 where that cannot be
         told.
       archive: The name of the archive that it lies in, or None.
       problem: `(reason, detail)` of what is wrong with it before it is opened, in the
         words of `frames.VideoError`, or None.
+      member: Inside an archive, the name and the number, from 0, of the member that has
+        its content: one that it links to, or another one of the same name. None for the
+        first that is named as it is.
     """
 
     root: Path
@@ -60,11 +94,15 @@ class File:
     modified: int
     archive: str | None = None
     problem: tuple[str, str] | None = None
+    member: tuple[str, int] | None = None
 
     @property
     def path(self) -> Path:
         """What lies on disk: the file, or its archive."""
-        return self.root / (self.archive or self.name)
+        name = self.archive or self.name
+        if not name.isascii():
+            name = os.fsdecode(name.encode("utf-8", "surrogateescape"))
+        return self.root / name
 
     @property
     def filename(self) -> str:
@@ -82,7 +120,7 @@ class File:
         archive = PurePosixPath(self.archive)
         inside = PurePosixPath(self.name).relative_to(archive)
         if len(inside.parts) == 1:
-            return archive.with_name(without_archive_suffix(archive.name)) / inside
+            return archive.with_name(archives.without_suffix(archive.name)) / inside
         return archive.parent / inside
 
 
@@ -93,32 +131,29 @@ class Listing(NamedTuple):
       files: Video files, loose and in archives.
       folders: Names below the directory, with `/`; of those that were looked into.
       tables: CSVs, and text files that may be some.
-      damaged: Archives that could not be read to their end, with their problem.
+      passed_over: What may be or hold videos and is not read, or not to its end, with
+        its problem: damaged archives, archives and videos of other kinds, unfinished
+        downloads, links to folders.
     """
 
     files: list[File]
     folders: list[str]
     tables: list[Path]
-    damaged: list[File]
+    passed_over: list[File]
 
 
 def as_utf8(name: str) -> str:
-    """Returns a file name as valid UTF-8; bytes that are not become `\\xNN`."""
+    """Returns a `File`'s name as valid UTF-8; bytes that are not become `\\xNN`."""
     if name.isascii():
         return name
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def is_archive(name: str) -> bool:
-    return name.lower().endswith(ARCHIVE_SUFFIXES)
-
-
-def without_archive_suffix(name: str) -> str:
-    """Returns `zumba` for `zumba.tar.gz`; any other name as it is."""
-    for suffix in ARCHIVE_SUFFIXES:
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)]
-    return name
+def in_utf8(path: str) -> str:
+    """Returns a path that the system gave as `File.name` has it, in any locale."""
+    if path.isascii():
+        return path
+    return os.fsencode(path).decode("utf-8", "surrogateescape")
 
 
 def list_files(root: Path) -> Listing:
@@ -148,46 +183,56 @@ def _list_files(root: Path, bar) -> Listing:
             walk.links.remove(path)
             inside.append(target)
             walk.into(path)
-    passed_over = walk.passed_over
+    others = walk.others
     files: list[File] = []
     tables: list[Path] = []
-    archives: list[File] = []
-    damaged: list[File] = []
+    to_read: list[File] = []
+    passed_over = [
+        File(root, in_utf8(path.removeprefix(f"{root}/")), 0, 0, problem=_NOT_FOLLOWED)
+        for path in walk.links
+    ]
     for entry in walk.entries:
         suffix = os.path.splitext(entry.name)[1].lower()
         is_table = suffix in TABLE_SUFFIXES
+        not_read = None
         if not is_table and suffix not in SUFFIXES and not is_archive(entry.name):
-            passed_over[f"{as_utf8(suffix) or 'without suffix'}"] += 1
-            continue
+            not_read = _not_read(entry.name)
+            if not_read is None:
+                others[as_utf8(in_utf8(suffix)) or "without suffix"] += 1
+                continue
         num_bytes, modified, problem = _examine(entry, inside)
-        name = entry.path.removeprefix(f"{root}/")
-        file = File(root, name, num_bytes, modified, problem=problem)
-        if not is_table:
-            (files if suffix in SUFFIXES else archives).append(file)
+        name = in_utf8(entry.path.removeprefix(f"{root}/"))
+        file = File(root, name, num_bytes, modified, problem=not_read or problem)
+        if not_read:
+            passed_over.append(file)
+        elif not is_table:
+            (files if suffix in SUFFIXES else to_read).append(file)
         elif problem is None:
             tables.append(file.path)
         elif suffix == ".csv":
             _log.warning("%s: passed over: %s", file.path, problem[1])
-    if archives:  # reading them takes far longer than finding them
+    if to_read:  # which takes far longer than finding them
         bar.total = len(walk.entries)
+    damaged = []
     # Decompression releases the interpreter's lock.
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for archive, members, others in pool.map(_list_archive, archives):
-            files += members
-            passed_over += others
+        for archive, in_archive, not_read, more in pool.map(_list_archive, to_read):
+            files += in_archive
+            passed_over += not_read
+            others += more
             if archive.problem:
                 damaged.append(archive)
             bar.set_postfix(damaged=len(damaged), refresh=False)
             bar.update()
-    if passed_over:
-        counts = ", ".join(f"{count} {what}" for what, count in passed_over.items())
+    if others:
+        counts = ", ".join(f"{count} {what}" for what, count in others.items())
         _log.info("%s: not named like videos, passed over: %s", root, counts)
     if walk.links:
         _log.warning(
             "%s: %d links to folders are not followed: %s",
             root,
             len(walk.links),
-            as_utf8(", ".join(walk.links[:3])),
+            as_utf8(in_utf8(", ".join(walk.links[:3]))),
         )
     if damaged:
         _log.warning(
@@ -197,9 +242,9 @@ def _list_files(root: Path, bar) -> Listing:
         )
     return Listing(
         files=sorted(files, key=_name),
-        folders=sorted(path.removeprefix(f"{root}/") for path in walk.folders),
+        folders=sorted(in_utf8(path.removeprefix(f"{root}/")) for path in walk.folders),
         tables=sorted(tables),
-        damaged=sorted(damaged, key=_name),
+        passed_over=sorted(passed_over + damaged, key=_name),
     )
 
 
@@ -218,121 +263,184 @@ def read(
       Each key with the path of a loose file, the content of a file in an archive, or
       `(reason, detail)` of why it could not be read.
     """
-    in_archives: dict[Path, dict[str, _Key]] = {}
+    in_archives: dict[Path, dict[tuple[str, int], list[_Key]]] = {}
     for key, file in files:
         if file.archive is None:
             yield key, file.path
         else:
-            inside = file.name.removeprefix(f"{file.archive}/")
-            in_archives.setdefault(file.path, {})[inside] = key
+            member = file.member or (file.name.removeprefix(f"{file.archive}/"), 0)
+            wanted = in_archives.setdefault(file.path, {})
+            wanted.setdefault(member, []).append(key)
     for path in sorted(in_archives):
         yield from _read_archive(path, in_archives[path])
 
 
 def _read_archive(
-    path: Path, wanted: dict[str, _Key]
+    path: Path, wanted: dict[tuple[str, int], list[_Key]]
 ) -> Iterator[tuple[_Key, bytes | tuple[str, str]]]:
     problem = ("unreadable", "no longer in its archive")
+    met: Counter[str] = Counter()
     try:
-        with tarfile.open(path, tarinfo=_Header) as archive:
-            for member in _members(archive):
-                inside = _inside(member)
-                if inside not in wanted:
+        with contextlib.closing(archives.members(path)) as members:
+            for member in members:
+                if not member.is_file:
                     continue
-                content = archive.extractfile(member).read()
-                yield wanted.pop(inside), content
+                keys = wanted.get((member.name, met[member.name]), [])
+                met[member.name] += 1
+                if not keys:
+                    continue
+                try:
+                    content = member.read()
+                except archives.MemberError as error:
+                    content = ("unreadable", str(error))
+                del wanted[member.name, met[member.name] - 1]
+                for key in keys:
+                    yield key, content
                 if not wanted:
                     return
-    except _ARCHIVE_ERRORS as error:
+    except archives.ERRORS as error:
         problem = ("unreadable", f"its archive is damaged: {error}")
-    for key in wanted.values():
-        yield key, problem
+    for keys in wanted.values():
+        for key in keys:
+            yield key, problem
 
 
-def _list_archive(archive: File) -> tuple[File, list[File], Counter[str]]:
-    """Returns the archive, the videos in it, and counts of what else it holds.
+def _list_archive(archive: File) -> tuple[File, list[File], list[File], Counter[str]]:
+    """Lists an archive.
 
-    A damaged archive gives what can be read of it, and comes back with its problem.
+    Returns:
+      The archive, with its problem where it is damaged, for then it is listed as far as
+      it can be read; the videos in it; what else may hold some; counts of the rest.
     """
-    files: list[File] = []
     others: Counter[str] = Counter()
     if archive.problem:
-        return archive, files, others
-    seen: set[str] = set()
+        return archive, [], [], others
+    contents: dict[str, archives.Member] = {}  # of files, by their names
+    links: dict[str, str] = {}
+    met: Counter[str] = Counter()
+    to_list: list[tuple[archives.Member, int]] = []
     try:
-        with tarfile.open(archive.path, tarinfo=_Header) as tar:
-            for member in _members(tar):
-                if member.isdir():
-                    continue
-                inside = _inside(member)
-                if inside is None:
-                    others["links, devices or unsafe names in archives"] += 1
-                elif "/." in f"/{inside}":
-                    others["dotfiles"] += 1
-                elif PurePosixPath(inside).suffix.lower() not in SUFFIXES:
-                    others["other files in archives"] += 1
-                elif inside in seen:
-                    others["further files of one name in archives"] += 1
-                else:
-                    seen.add(inside)
-                    files.append(
-                        File(
-                            root=archive.root,
-                            name=f"{archive.name}/{inside}",
-                            num_bytes=member.size,
-                            modified=_nanoseconds(member.mtime),
-                            archive=archive.name,
-                            problem=_name_problem(inside) or _size_problem(member.size),
-                        )
-                    )
-            while tar.fileobj.read(1 << 20):  # to the checksum of a compressed one
-                pass
-    except _ARCHIVE_ERRORS as error:
+        for member in archives.members(archive.path):
+            number = met[member.name] if member.is_file else 0
+            met[member.name] += member.is_file
+            member = member._replace(read=None)  # which holds the whole archive
+            if member.is_file:
+                contents.setdefault(member.name, member)
+            elif member.link is not None:
+                links.setdefault(member.name, member.link)
+            if re.search(r"(^|/)\.(?!\.(/|$))", member.name):
+                others["dotfiles"] += 1
+            elif _is_of_interest(member):
+                to_list.append((member, number))
+            else:
+                others["other files in archives"] += 1
+    except archives.ERRORS as error:
         archive = dataclasses.replace(archive, problem=("unreadable", str(error)))
-    return archive, files, others
+    folders = {
+        str(folder) for name in contents for folder in PurePosixPath(name).parents
+    }
+    files: list[File] = []
+    passed_over: list[File] = []
+    names: set[str] = set()
+    for member, number in to_list:
+        target = _target(member.name, links, contents)
+        content = contents.get(target, member)
+        not_read = problem = None
+        if _leads_out(member.name):
+            not_read = "unsafe name", "it leads out of its archive"
+        elif is_archive(member.name):
+            not_read = "archive not read: in an archive", "unpack the outer one"
+        elif _may_lead_to_a_folder(member):
+            if target not in folders and not _leads_out(target):
+                continue
+            not_read = _NOT_FOLLOWED
+        else:
+            not_read = _not_read(member.name)
+        if target not in contents:
+            problem = "not a video", "not a regular file"
+            if member.link is not None:
+                where = "out of" if _leads_out(target) else "nowhere in"
+                problem = "unreadable", f"a link that leads {where} its archive"
+        problem = problem or _size_problem(content.num_bytes)
+        name = _numbered(member.name, names)
+        names.add(name)
+        file = File(
+            root=archive.root,
+            name=f"{archive.name}/{name}",
+            num_bytes=content.num_bytes,
+            modified=archive.modified if content.modified is None else content.modified,
+            archive=archive.name,
+            problem=not_read or _name_problem(name) or problem,
+            member=(target, number) if (target, number) != (name, 0) else None,
+        )
+        (passed_over if not_read else files).append(file)
+    return archive, files, passed_over, others
+
+
+def _is_of_interest(member: archives.Member) -> bool:
+    """Tells whether a member may be a video, or hold some."""
+    return (
+        PurePosixPath(member.name).suffix.lower() in SUFFIXES
+        or is_archive(member.name)
+        or _not_read(member.name) is not None
+        or _may_lead_to_a_folder(member)
+    )
+
+
+def _may_lead_to_a_folder(member: archives.Member) -> bool:
+    return member.link is not None and not PurePosixPath(member.name).suffix
+
+
+def _leads_out(name: str) -> bool:
+    return ".." in name.split("/")
+
+
+def _target(name: str, links: dict[str, str], contents: Container[str]) -> str:
+    """Returns where a link of an archive leads to in the end, through others."""
+    met = set()
+    while name in links and name not in contents and name not in met:
+        met.add(name)
+        name = links[name]
+    return name
+
+
+def _numbered(name: str, taken: Container[str]) -> str:
+    """Returns a name, or `name (2).mp4` and so on where it is taken."""
+    path = PurePosixPath(name)
+    numbers = itertools.count(2)
+    while name in taken:
+        name = str(path.with_name(f"{path.stem} ({next(numbers)}){path.suffix}"))
+    return name
+
+
+def _not_read(name: str) -> tuple[str, str] | None:
+    """Returns why a file is not read that may be a video or hold some; None if not."""
+    stem, suffix = os.path.splitext(name.lower())
+    inner = os.path.splitext(stem)[1]
+    is_video = inner in SUFFIXES or inner in _OTHER_VIDEOS
+    is_of_archive = is_archive(stem) or inner in _OTHER_ARCHIVES
+    if suffix in SUFFIXES or is_archive(name):
+        return None
+    if _UNFINISHED.fullmatch(suffix) or (
+        (is_video or is_of_archive)
+        and (_SET_ASIDE.fullmatch(suffix) or suffix.endswith("~"))
+    ):
+        return "unfinished download", f"finish it, or remove it; or remove {suffix}"
+    if (is_of_archive and _VOLUME.fullmatch(suffix)) or _OLD_VOLUME.fullmatch(suffix):
+        return "archive not read: in parts", "put the parts together"
+    if is_video and _NUMBER.fullmatch(suffix):  # as `wget` names what it gets again
+        return f"format not read: {inner} and a number", "rename it"
+    if suffix in _COMPRESSED and (is_video or inner in ("", ".tar", *TABLE_SUFFIXES)):
+        return f"archive not read: {inner}{suffix}", "unpack it"
+    if suffix in _OTHER_ARCHIVES:
+        return f"archive not read: {suffix}", "unpack it"
+    if suffix in _OTHER_VIDEOS:
+        return f"format not read: {suffix}", "convert it, as by ffmpeg -i OLD NEW.mp4"
+    return None
 
 
 def _name(file: File) -> str:
     return file.name
-
-
-class _Header(tarfile.TarInfo):
-    """The header of a member; one that is damaged is an error wherever it stands.
-
-    `tarfile` takes it for the archive's end, unless it is the first.
-    """
-
-    @classmethod
-    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> "_Header":
-        try:
-            return super().fromtarfile(tarfile_)
-        except tarfile.EOFHeaderError:
-            raise
-        except tarfile.HeaderError as error:
-            raise tarfile.ReadError(str(error)) from error
-
-
-def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    offset = -1
-    while (member := archive.next()) is not None:
-        # A negative size would lead back to where this header, or another one, stands.
-        if member.size < 0 or archive.offset <= offset:
-            raise tarfile.ReadError(f"a member of {member.size} bytes")
-        offset = archive.offset
-        yield member
-        archive.members.clear()  # it would keep every header that it has read
-
-
-def _nanoseconds(seconds: float) -> int:
-    return int(seconds * 1e9) if math.isfinite(seconds) else 0
-
-
-def _inside(member: tarfile.TarInfo) -> str | None:
-    """Returns a regular file's name without `./`, or None for anything else."""
-    path = PurePosixPath(member.name)
-    if not member.isreg() or path.is_absolute() or ".." in path.parts:
-        return None
-    return str(path)
 
 
 class _Walk:
@@ -342,7 +450,7 @@ class _Walk:
       entries: All that are no folders.
       folders: Paths of those that it went into.
       links: Paths of links to folders, which it does not follow.
-      passed_over: Counts of the rest.
+      others: Counts of the rest.
 
     Args:
       bar: Counts the entries, but for archives, which are still to be read.
@@ -353,14 +461,14 @@ class _Walk:
         self.entries: list[os.DirEntry] = []
         self.folders: list[str] = []
         self.links: list[str] = []
-        self.passed_over: Counter[str] = Counter()
+        self.others: Counter[str] = Counter()
 
     def into(self, folder: str | Path) -> None:
         self.folders.append(str(folder))
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.name.startswith("."):
-                    self.passed_over["dotfiles"] += 1
+                    self.others["dotfiles"] += 1
                 elif entry.is_dir(follow_symlinks=False):
                     self.into(entry.path)
                 # `entry.is_dir` raises where a link leads to itself.

@@ -1,15 +1,17 @@
 """Finds the file of every annotated video; says what is missing or unmatched."""
 
 import dataclasses
+import filecmp
 import hashlib
+import itertools
 import logging
 import re
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from kinetics_clips import annotations, sources
+from kinetics_clips import annotations, archives, sources
 from kinetics_clips.annotations import SPLITS, Annotation, Labels
 from kinetics_clips.sources import File, as_utf8
 
@@ -30,17 +32,40 @@ _LAYOUTS = {
   <manual_dir>/
     annotations/train.csv  val.csv  test.csv
     train/  val/  test/        any of the three; CSVs and videos may lie anywhere, the
-                               videos in .tar and .tar.gz files too. Videos are named
-                               <youtube_id>_<start>_<end>.mp4 or <youtube_id>.mp4.
+                               videos in .tar, .tar.gz and .zip files too. Videos are
+                               named <youtube_id>_<start>_<end>.mp4 or <youtube_id>.mp4.
                                A split without a CSV needs class folders.""",
 }
 
-# Why a video file is passed over, in `Split.unmatched` and in the build report.
+# Why a video file is passed over, in `Split.unmatched` and in the build report, where
+# `File.problem` does not tell.
 NO_ANNOTATION, AMBIGUOUS, DUPLICATE = "", "ambiguous", "duplicate"
+LEFTOVER = "leftover"
 _MEANINGS = {
     NO_ANNOTATION: "no annotation names them",
     AMBIGUOUS: "more than one annotation may name them",
     DUPLICATE: "another file of the same video is used",
+    LEFTOVER: "the video that was downloaded by way of them lies beside them",
+}
+
+# What `yt-dlp` makes on its way to `ID.mp4`, and programs that copy or get it again.
+_LEFTOVER = re.compile(r"(.+)\.(f[0-9]{1,4}(-[\w-]+)?|fhls-[\w-]+|fdash-[\w-]+|temp)")
+_COPY = re.compile(
+    r"(?P<before>.+?)(?: ?\([0-9]{1,3}\)|[ _-]+copy(?: ?\(?[0-9]{1,3}\)?)?)"
+    r"|copy of (?P<of>.+)",
+    re.IGNORECASE,
+)
+
+# What a person should know of a video that is stored: column `notes` of the report.
+NESTED = "lies in a folder below that of its class"
+SHARED_NAME = "another video has the same name"
+NAMED_LIKE_A_LEFTOVER = "named like a leftover of a download"
+NAMED_LIKE_A_COPY = "named like a copy of another video"
+_NOTES = {
+    NESTED: "lie in folders below those of their classes, which are the first ones",
+    SHARED_NAME: "have the name of another video, so their ids have the suffix too",
+    NAMED_LIKE_A_LEFTOVER: "are named like leftovers of downloads that are not there",
+    NAMED_LIKE_A_COPY: "are named like copies of others, but are none",
 }
 
 NO_SPLIT = ""  # of files that may belong to any
@@ -55,10 +80,12 @@ class Video:
     Attributes:
       annotation: What it shows.
       file: Where it lies; None when there is none.
+      notes: What a person should know of it, though it can be stored.
     """
 
     annotation: Annotation
     file: File | None
+    notes: tuple[str, ...] = ()
 
     @property
     def filename(self) -> str:
@@ -79,14 +106,16 @@ class Split:
       name: `train`, `validation` or `test`.
       videos: Every annotated video, in the order of a hash of its id, so that any
         prefix is a fair sample of classes.
-      unmatched: Video files that are passed over, by their names below the root, and
-        why: no annotation names them (""), several may (`ambiguous`), or another file
-        of the same video is used (`duplicate`).
+      unmatched: Files that are passed over, by their names below the root, and why, as
+        `(reason, detail)`. The reason is "" where no annotation names a video,
+        `ambiguous` where several may, `duplicate` where another file of the same video
+        is used, `leftover` of a download that is there, or that of a file that is not
+        read, as in `sources.Listing.passed_over`.
     """
 
     name: str
     videos: list[Video]
-    unmatched: dict[str, str]
+    unmatched: dict[str, tuple[str, str]]
 
     @property
     def num_found(self) -> int:
@@ -100,13 +129,12 @@ class Found(NamedTuple):
       class_names: In the order of their ids.
       splits: Those that have annotations or files, in the order of `SPLITS`; one of
         which no annotated video has a file is among them.
-      unmatched: As in `Split`, of files that no folder's name puts into a split, and of
-        damaged archives (`unreadable`).
+      unmatched: As in `Split`, of files that no folder's name puts into a split.
     """
 
     class_names: list[str]
     splits: list[Split]
-    unmatched: dict[str, str]
+    unmatched: dict[str, tuple[str, str]]
 
 
 def layout(release: str) -> str:
@@ -133,6 +161,8 @@ def find(root: Path, release: str) -> Found:
     found = _find_folders(root) if release == FOLDER else _find_kinetics(root, release)
     for split in found.splits:
         _log_split(split)
+    if release == FOLDER:
+        _log_classes(found)
     _log_unmatched("of no split", found.unmatched)
     return found
 
@@ -143,45 +173,67 @@ def require_videos(found: Found, root: Path, release: str) -> None:
     if wrong or not any(split.num_found for split in found.splits):
         splits = wrong or found.splits
         names = " and ".join(split.name for split in splits) or "any split"
-        unmatched = [name for split in splits for name in split.unmatched]
-        unmatched = unmatched or list(found.unmatched)
+        unmatched = {
+            name: why for split in splits for name, why in split.unmatched.items()
+        }
+        unmatched = unmatched or found.unmatched
+        kinds = summary_of_passed_over(unmatched)
         raise ValueError(
             f"{root} must hold at least one annotated video of {names}, got "
             f"{sum(len(split.videos) for split in splits)} annotations and "
-            f"{len(unmatched)} other video files{_first(unmatched)}; it holds "
+            f"{len(unmatched)} other video files{_first(unmatched)}"
+            f"{f' ({kinds})' if kinds else ''}; it holds "
             f"{_listing(root)}.\nExpected, with videos that end in "
             f"{', '.join(sorted(sources.SUFFIXES))}:\n{layout(release)}"
         )
 
 
+def summary_of_passed_over(unmatched: dict[str, tuple[str, str]]) -> str:
+    """Counts what is no question of annotations: `2 archive not read: .rar`, ..."""
+    counts = Counter(reason for reason, _ in unmatched.values())
+    for reason in (NO_ANNOTATION, AMBIGUOUS, DUPLICATE):
+        del counts[reason]
+    return ", ".join(f"{count:,} {reason}" for reason, count in counts.items())
+
+
 def _find_folders(root: Path) -> Found:
     listing = sources.list_files(root)
-    class_names = set()
+    places: dict[str, str] = {}  # of classes
     matched = defaultdict(list)
     unmatched = defaultdict(dict)
-    unmatched[NO_SPLIT] = _damaged(listing)
     for folder in listing.folders:  # classes count that have no video, too
         split_folder, *below = PurePosixPath(folder).parts
         split = annotations.SPLIT_OF_WORD.get(split_folder.lower())
         if split:
             matched.setdefault(split, [])
-            class_names.update(below[:1])
-    for file in listing.files:
+            for name in below[:1]:
+                places.setdefault(annotations.class_name(name), as_utf8(folder))
+    files, leftovers = _without_leftovers(listing.files)
+    for file, notes in files:
         split, below = _place(file)
         annotation = split and annotations.from_class_folder(split, below)
         if annotation:
-            class_names.add(annotation.label)
-            matched[split].append((annotation, file))
+            places.setdefault(annotation.label, file.filename)
+            if len(below.parts) > 2:
+                notes = (*notes, NESTED)
+            matched[split].append(Video(annotation, file, notes))
         else:
-            unmatched[split or NO_SPLIT][file.filename] = NO_ANNOTATION
-    for name in class_names:
+            unmatched[split or NO_SPLIT][file.filename] = (NO_ANNOTATION, "")
+    for file, why in leftovers:
+        unmatched[_place(file)[0] or NO_SPLIT][file.filename] = why
+    for file in listing.passed_over:
+        word = PurePosixPath(file.name).parts[0].split(".")[0].lower()
+        split = annotations.SPLIT_OF_WORD.get(word) or _place(file)[0]
+        unmatched[split or NO_SPLIT][file.filename] = file.problem
+    for name in places:
         annotations.check_class_name(name, root)
+    annotations.check_class_names_differ(places, root)
     splits = [
         _resolve(split, [], matched[split], unmatched[split])
         for split in SPLITS
         if split in matched or split in unmatched
     ]
-    return Found(sorted(class_names), splits, unmatched[NO_SPLIT])
+    return Found(sorted(places), splits, unmatched[NO_SPLIT])
 
 
 def _place(file: File) -> tuple[str | None, PurePosixPath]:
@@ -189,9 +241,55 @@ def _place(file: File) -> tuple[str | None, PurePosixPath]:
     first, *rest = file.unpacked.parts
     split = annotations.SPLIT_OF_WORD.get(first.lower())
     if split is None and file.archive and "/" not in file.archive:  # such as train.tar
-        word = sources.without_archive_suffix(file.archive).lower()
+        word = archives.without_suffix(file.archive).lower()
         return annotations.SPLIT_OF_WORD.get(word), file.unpacked
     return split, PurePosixPath(*rest)
+
+
+def _without_leftovers(
+    files: Iterable[File],
+) -> tuple[list[tuple[File, tuple[str, ...]]], list[tuple[File, tuple[str, str]]]]:
+    """Tells videos from what is left of their downloads, and from exact copies.
+
+    Returns:
+      The videos, each with notes; and what is none, each with `(reason, detail)`.
+    """
+    named: dict[PurePosixPath, list[File]] = defaultdict(list)
+    for file in files:
+        named[file.unpacked.with_suffix("")].append(file)
+    kept, leftovers = [], []
+    for path, same_named in named.items():
+        leftover, copy = _LEFTOVER.fullmatch(path.name), _COPY.fullmatch(path.name)
+        name = leftover[1] if leftover else copy and (copy["before"] or copy["of"])
+        others = named.get(path.with_name(name), []) if name else []
+        for file in same_named:
+            same = copy and next((one for one in others if _same(file, one)), None)
+            if leftover and others:
+                detail = f"of the download of {others[0].filename}"
+                leftovers.append((file, (LEFTOVER, detail)))
+            elif same:
+                detail = f"the same as {same.filename}"
+                leftovers.append((file, (DUPLICATE, detail)))
+            elif leftover:
+                kept.append((file, (NAMED_LIKE_A_LEFTOVER,)))
+            else:
+                kept.append((file, (NAMED_LIKE_A_COPY,) if others else ()))
+    return kept, leftovers
+
+
+def _same(one: File, other: File) -> bool:
+    """Tells whether two files have the same content.
+
+    Of those in archives, which cannot be read by the way, their sizes tell.
+    """
+    if one.num_bytes != other.num_bytes:
+        return False
+    try:
+        return bool(one.archive or other.archive) or filecmp.cmp(
+            one.path, other.path, shallow=False
+        )
+    except OSError:  # whoever encodes it will say so
+        return False
 
 
 def _find_kinetics(root: Path, release: str) -> Found:
@@ -203,10 +301,10 @@ def _find_kinetics(root: Path, release: str) -> Found:
     from_folders: dict[str, dict[str, Annotation]] = defaultdict(dict)
     matched = defaultdict(list)
     unmatched = defaultdict(dict)
-    unmatched[NO_SPLIT] = _damaged(listing)
+    videos, leftovers = _without_leftovers(listing.files)
     # Files of no split come last: they may belong to what class folders have shown.
-    files = [(_split_of(file), file) for file in listing.files]
-    for split, file in sorted(files, key=lambda pair: pair[0] is None):
+    files = [(_split_of(_folders(file)), file, notes) for file, notes in videos]
+    for split, file, notes in sorted(files, key=lambda one: one[0] is None):
         if split is not None and split not in tables:
             candidates = _from_class_folder(split, file, labels)
             from_folders[split] |= {one.video_id: one for one in candidates}
@@ -223,10 +321,15 @@ def _find_kinetics(root: Path, release: str) -> Found:
                 annotation = dataclasses.replace(
                     annotation, label=_class_of(file, labels)
                 )
-            matched[annotation.split].append((annotation, file))
+            matched[annotation.split].append(Video(annotation, file, notes))
         else:
             reason = AMBIGUOUS if candidates else NO_ANNOTATION
-            unmatched[split or NO_SPLIT][file.filename] = reason
+            unmatched[split or NO_SPLIT][file.filename] = (reason, "")
+    for file, why in leftovers:
+        unmatched[_split_of(_folders(file)) or NO_SPLIT][file.filename] = why
+    for file in listing.passed_over:
+        split = _split_of(PurePosixPath(file.name).parts)
+        unmatched[split or NO_SPLIT][file.filename] = file.problem
     splits = [
         _resolve(
             split, tables.get(split, {}).values(), matched[split], unmatched[split]
@@ -309,22 +412,25 @@ def _from_class_folder(split: str, file: File, labels: Labels) -> list[Annotatio
     if label is None:
         return []
     youtube_id, video_id = annotations.parse_stem(file.unpacked.stem) or (None, None)
-    path = str(file.unpacked.with_suffix(""))
+    path = annotations.video_id_of_path(file.unpacked)
     return [Annotation(split, video_id or youtube_id or path, label)]
 
 
 def _class_of(file: File, labels: Labels) -> str | None:
     """Returns the class that the nearest folder, or the archive, is named after."""
     for part in reversed(PurePosixPath(file.name).parts[:-1]):
-        label = labels.find(part) or labels.find(sources.without_archive_suffix(part))
+        label = labels.find(part) or labels.find(archives.without_suffix(part))
         if label is not None:
             return label
     return None
 
 
-def _split_of(file: File) -> str | None:
+def _folders(file: File) -> tuple[str, ...]:
+    return PurePosixPath(file.name).parts[:-1]
+
+
+def _split_of(folders: Sequence[str]) -> str | None:
     """Returns the split that a file's folders, or its archive, are named after."""
-    folders = PurePosixPath(file.name).parts[:-1]
     # A folder named just so says more than one that has the word in its name.
     exact = [part for part in folders if part.lower() in annotations.SPLIT_OF_WORD]
     for part in exact or folders:
@@ -334,27 +440,45 @@ def _split_of(file: File) -> str | None:
     return None
 
 
-def _damaged(listing: sources.Listing) -> dict[str, str]:
-    return {archive.filename: archive.problem[0] for archive in listing.damaged}
-
-
 def _resolve(
     name: str,
     annotated: Iterable[Annotation],
-    matched: Iterable[tuple[Annotation, File]],
-    unmatched: dict[str, str],
+    matched: Iterable[Video],
+    unmatched: dict[str, tuple[str, str]],
 ) -> Split:
     """Gives every video one file: of several, the others are duplicates."""
-    files: dict[str, list[tuple[Annotation, File]]] = defaultdict(list)
-    for annotation, file in matched:
-        files[annotation.video_id].append((annotation, file))
-    videos = [Video(one, None) for one in annotated if one.video_id not in files]
-    for pairs in files.values():
-        (annotation, file), *others = sorted(pairs, key=lambda pair: _rank(pair[1]))
-        videos.append(Video(annotation, file))
-        unmatched |= {other.filename: DUPLICATE for _, other in others}
+    by_id: dict[str, list[Video]] = defaultdict(list)
+    for video in matched:
+        by_id[video.annotation.video_id].append(video)
+    videos = [Video(one, None) for one in annotated if one.video_id not in by_id]
+    for of_one_id in list(by_id.values()):
+        first, *others = sorted(of_one_id, key=lambda video: _rank(video.file))
+        used = [first]
+        for video in others:
+            # What a path names may be other videos, as `clip.mp4` and `clip.avi` are.
+            if "/" in video.annotation.video_id and not (
+                video.problem or any(_same(video.file, one.file) for one in used)
+            ):
+                video_id = _own_id(video, by_id)
+                by_id[video_id] = []
+                annotation = dataclasses.replace(video.annotation, video_id=video_id)
+                notes = (*video.notes, SHARED_NAME)
+                used.append(Video(annotation, video.file, notes))
+            else:
+                detail = f"{first.filename} is used"
+                unmatched[video.filename] = (DUPLICATE, detail)
+        videos += used
     videos.sort(key=lambda video: _hash(video.annotation.video_id))
     return Split(name, videos, unmatched)
+
+
+def _own_id(video: Video, taken: Container[str]) -> str:
+    """Returns an id for a video whose path without the suffix is that of another."""
+    video_id = f"{video.annotation.video_id}{video.file.unpacked.suffix}"
+    numbered = (f"{video_id}~{number}" for number in itertools.count(2))
+    return next(
+        one for one in itertools.chain([video_id], numbered) if one not in taken
+    )
 
 
 def _rank(file: File) -> tuple:
@@ -386,25 +510,56 @@ def _log_split(split: Split) -> None:
             len(split.videos),
             _first(missing),
         )
-    _log_unmatched(split.name, split.unmatched)
-
-
-def _log_unmatched(split: str, unmatched: dict[str, str]) -> None:
-    for reason, meaning in _MEANINGS.items():
-        names = [name for name, why in unmatched.items() if why == reason]
+    for note, meaning in _NOTES.items():
+        names = [video.filename for video in split.videos if note in video.notes]
         if names:
             _log.warning(
-                "%s: %d video files are passed over, because %s%s",
-                split,
-                len(names),
-                meaning,
-                _first(names),
+                "%s: %d videos %s%s", split.name, len(names), meaning, _first(names)
             )
+    _log_unmatched(split.name, split.unmatched)
+    kinds = summary_of_passed_over(split.unmatched)
+    if kinds and not split.num_found:
+        _log.warning("%s: no video is found; passed over: %s", split.name, kinds)
+
+
+def _log_classes(found: Found) -> None:
+    """Says which class folders have no video because of what is passed over."""
+    for split in found.splits:
+        with_videos = {video.annotation.label for video in split.videos}
+        without: dict[str, dict] = defaultdict(dict)
+        for name, why in split.unmatched.items():
+            _, *below = PurePosixPath(name).parts
+            if len(below) > 1 and below[0] not in with_videos:
+                without[below[0]][name] = why
+        for name, passed_over in without.items():
+            if kinds := summary_of_passed_over(passed_over):
+                _log.warning(
+                    "%s: class %r has no video; passed over: %s",
+                    split.name,
+                    name,
+                    kinds,
+                )
+
+
+def _log_unmatched(split: str, unmatched: dict[str, tuple[str, str]]) -> None:
+    by_reason: dict[str, dict[str, str]] = defaultdict(dict)
+    for name, (reason, detail) in unmatched.items():
+        by_reason[reason][name] = detail
+    for reason, details in by_reason.items():
+        if reason in sources.SAID:
+            continue
+        meaning = _MEANINGS.get(reason)
+        if meaning:
+            what = f"video files are passed over, because {meaning}"
+        else:
+            ((advice, _),) = Counter(details.values()).most_common(1)
+            what = f"files are passed over: {reason} ({advice})"
+        _log.warning("%s: %d %s%s", split, len(details), what, _first(details))
 
 
 def _listing(directory: Path) -> str:
     names = sorted(
-        as_utf8(entry.name)
+        as_utf8(sources.in_utf8(entry.name))
         + ("/" if entry.is_dir() else "")
         + (" (a link)" if entry.is_symlink() else "")
         for entry in directory.iterdir()

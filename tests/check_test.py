@@ -43,7 +43,7 @@ def split(tmp_path):
             *make_videos(1, tmp_path, problem="unreadable"),
             *make_missing(2),
         ],
-        {"x": NO_ANNOTATION, "y": AMBIGUOUS, "z": DUPLICATE},
+        {"x": (NO_ANNOTATION, ""), "y": (AMBIGUOUS, ""), "z": (DUPLICATE, "a is used")},
     )
 
 
@@ -58,6 +58,17 @@ def test_count(split):
         "unlabelled": 3,
         "duplicates": 1,
     }
+
+
+def test_table_counts_by_kind_what_is_not_read(split):
+    rar, part = ("archive not read: .rar", ""), ("unfinished download", "")
+    split.unmatched.update({"1.rar": rar, "2.rar": rar, "1.mp4.part": part})
+    counts = check.count(split)
+    assert (counts["unmatched"], counts["duplicates"]) == (2, 1)
+    assert counts["passed over"] == 3
+    assert check.table(split, "folder").splitlines()[-1] == (
+        "  passed over          3   2 archive not read: .rar, 1 unfinished download"
+    )
 
 
 def test_table_shows_counts_beside_those_of_others(split):

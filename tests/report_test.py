@@ -34,10 +34,13 @@ ROWS = [
                 Split(
                     "test",
                     [],
-                    {"test/stray.mp4": NO_ANNOTATION, "test/one.avi": DUPLICATE},
+                    {
+                        "test/stray.mp4": (NO_ANNOTATION, ""),
+                        "test/one.avi": (DUPLICATE, "one.mp4 is used"),
+                    },
                 )
             ],
-            {"bad.tar": "unreadable"},
+            {"bad.tar": ("unreadable", "bad\udce9 header")},
         )
     ),
 ]
@@ -60,9 +63,10 @@ def test_write_makes_a_csv_with_every_column(tmp_path):
         ["train", "bad\\xe9", 'a, "b"', "train/bad\\xe9.mp4", "failed",
          "unreadable name", "é\\xe9", "", "", "", "", "", ""],
         ["test", "", "", "test/stray.mp4", "unmatched", "", "", "", "", "", "", "", ""],
-        ["test", "", "", "test/one.avi", "unmatched", "duplicate", "", "", "", "",
-         "", "", ""],
-        ["", "", "", "bad.tar", "unmatched", "unreadable", "", "", "", "", "", "", ""],
+        ["test", "", "", "test/one.avi", "unmatched", "duplicate", "one.mp4 is used",
+         "", "", "", "", "", ""],
+        ["", "", "", "bad.tar", "unmatched", "unreadable", "bad\\xe9 header", "",
+         "", "", "", "", ""],
     ]  # fmt: skip
 
 

@@ -74,6 +74,10 @@ def by_id(split: videos.Split) -> dict[str, str]:
     return files
 
 
+def reasons(unmatched: dict[str, tuple[str, str]]) -> dict[str, str]:
+    return {name: reason for name, (reason, _) in unmatched.items()}
+
+
 def labels(split: videos.Split) -> dict[str, str | None]:
     return {video.annotation.video_id: video.annotation.label for video in split.videos}
 
@@ -204,7 +208,7 @@ def test_find_folder_knows_layouts(tmp_path, layout, label):
     found = videos.find(tmp_path, "folder")
     (train,) = found.splits
     assert found.class_names == [label]
-    assert found.unmatched == train.unmatched == {}
+    assert reasons(found.unmatched) == train.unmatched == {}
     assert list(by_id(train).values()) == [name]
     assert set(labels(train).values()) == {label}
 
@@ -246,7 +250,7 @@ def test_find_folder_puts_folders_of_one_split_together(tmp_path, caplog):
     touch(tmp_path, "val/a/one.mp4", "validation/a/one.mp4", "Valid/b/two.mp4")
     validation = find_one(tmp_path, "folder")
     assert by_id(validation) == {"a/one": "val/a/one.mp4", "b/two": "Valid/b/two.mp4"}
-    assert validation.unmatched == {"validation/a/one.mp4": "duplicate"}
+    assert reasons(validation.unmatched) == {"validation/a/one.mp4": "duplicate"}
     assert "another file of the same video is used: validation/a/one" in caplog.text
 
 
@@ -265,8 +269,8 @@ def test_find_folder_counts_dotfiles_and_reports_strays(tmp_path, caplog):
     write_tar(tmp_path, "train/part.tar", "a/._two.mp4")
     (train,), unmatched = videos.find(tmp_path, "folder")[1:]
     assert by_id(train) == {"a/one": "train/a/one.mp4"}
-    assert train.unmatched == {"train/stray.mp4": ""}
-    assert unmatched == {"other/a/one.mp4": "", "top.mp4": ""}
+    assert reasons(train.unmatched) == {"train/stray.mp4": ""}
+    assert reasons(unmatched) == {"other/a/one.mp4": "", "top.mp4": ""}
     assert "3 dotfiles" in caplog.text
     assert "not named like videos, passed over: " in caplog.text
     assert "1 .md" in caplog.text
@@ -375,8 +379,8 @@ def test_find_kinetics_believes_a_folder_against_other_csvs(tmp_path):
     write_csv(tmp_path, "val", f"archery,{TWO},83,93")
     touch(tmp_path, f"val/{ONE_ID}.mp4", f"train/{TWO_ID}.mp4")
     splits, _ = find(tmp_path, "k400")
-    assert splits["train"].unmatched == {f"train/{TWO_ID}.mp4": ""}
-    assert splits["validation"].unmatched == {f"val/{ONE_ID}.mp4": ""}
+    assert reasons(splits["train"].unmatched) == {f"train/{TWO_ID}.mp4": ""}
+    assert reasons(splits["validation"].unmatched) == {f"val/{ONE_ID}.mp4": ""}
     assert splits["train"].num_found == splits["validation"].num_found == 0
 
 
@@ -387,7 +391,7 @@ def test_find_kinetics_finds_a_video_of_two_splits_by_its_folder(tmp_path):
     splits, found = find(tmp_path, "k400")
     assert by_id(splits["validation"]) == {ONE_ID: f"val/{ONE_ID}.mp4"}
     assert by_id(splits["train"]) == {ONE_ID: ""}
-    assert found.unmatched == {f"videos/vol_00/{ONE_ID}.mp4": "ambiguous"}
+    assert reasons(found.unmatched) == {f"videos/vol_00/{ONE_ID}.mp4": "ambiguous"}
 
 
 def test_find_kinetics_takes_csvs_and_class_folders_side_by_side(tmp_path):
@@ -557,7 +561,7 @@ def test_find_kinetics_guesses_no_segment(tmp_path, caplog, folder):
     splits, found = find(tmp_path, "k400")
     assert splits["train"].num_found == 0
     assert len(splits["train"].videos) == 2
-    assert splits["train"].unmatched | found.unmatched == {
+    assert reasons(splits["train"].unmatched | found.unmatched) == {
         f"{folder}/{ONE}.mp4": "ambiguous"
     }
     if folder.startswith("train"):
@@ -587,7 +591,7 @@ def test_find_kinetics_matches_ids_at_any_depth(tmp_path, caplog):
     missing = next(video for video in train.videos if not video.filename)
     assert missing.file is None
     assert missing.problem == ("missing", "no file of that name")
-    assert train.unmatched == {
+    assert reasons(train.unmatched) == {
         "train/AAAAAAAAAAA_000002_000012.mp4": "",
         "train/AAAAAAAAAAA_000001_000011_256p.mp4": "",
         "train/x/AAAAAAAAAAA_000001_000011.mp4": "duplicate",
@@ -606,7 +610,7 @@ def test_find_kinetics_names_videos_without_a_csv(tmp_path, name):
     train = find_one(tmp_path, "k400")
     video_id = name if name.startswith(ONE) else f"train/zumba/{name}"
     assert labels(train) == {video_id: "zumba"}
-    assert train.unmatched == {f"train/no class/{name}.mp4": ""}
+    assert reasons(train.unmatched) == {f"train/no class/{name}.mp4": ""}
 
 
 def test_find_kinetics_takes_the_class_of_the_nearest_folder(tmp_path):
@@ -649,7 +653,7 @@ def test_find_kinetics_keeps_one_file_a_video(tmp_path, caplog, used, others):
     splits, found = find(tmp_path, "k400")
     assert by_id(splits["train"]) == {ONE_ID: used}
     unmatched = splits["train"].unmatched | found.unmatched
-    assert unmatched == dict.fromkeys(others, "duplicate")
+    assert reasons(unmatched) == dict.fromkeys(others, "duplicate")
     assert (
         f"train: {len(others)} video files are passed over, because another file of "
         f"the same video is used: {others[0]}" in caplog.text
@@ -666,7 +670,8 @@ def test_find_keeps_a_file_without_a_problem(tmp_path, release):
     (video,) = splits["train"].videos
     assert video.filename == f"train/zumba/{ONE_ID}.mp4"
     assert video.problem is None
-    assert splits["train"].unmatched[f"train/zumba/{ONE_ID}.avi"] == "duplicate"
+    why = splits["train"].unmatched[f"train/zumba/{ONE_ID}.avi"]
+    assert why == ("duplicate", f"train/zumba/{ONE_ID}.mp4 is used")
 
 
 def test_find_keeps_a_file_with_a_problem_where_there_is_no_other(tmp_path):
@@ -683,7 +688,7 @@ def test_find_folder_keeps_one_file_an_id(tmp_path, caplog):
     train = find_one(tmp_path, "folder")
     assert by_id(train) == {"a/one": "train/a.tgz/one.webm", "b/one": "train/b/one.mp4"}
     duplicates = ["train/a/one.avi", "train/a/one.mp4"]
-    assert train.unmatched == dict.fromkeys(duplicates, "duplicate")
+    assert reasons(train.unmatched) == dict.fromkeys(duplicates, "duplicate")
     assert f"same video is used: {', '.join(duplicates)}" in caplog.text
 
 
@@ -709,7 +714,7 @@ def test_find_goes_on_behind_a_damaged_archive(tmp_path, caplog, release, name):
     touch(tmp_path, f"train/{label}/{ONE_ID}.mp4", name)
     (train,), unmatched = videos.find(tmp_path, release)[1:]
     assert train.num_found == 1
-    assert unmatched == {name: "unreadable"}
+    assert train.unmatched | unmatched == {name: ("unreadable", "truncated header")}
     assert f"1 archives could not be read to their end: {name}" in caplog.text
     videos.require_videos(videos.find(tmp_path, release), tmp_path, release)
 
@@ -721,17 +726,19 @@ def test_find_uses_what_can_be_read_of_a_truncated_archive(tmp_path, release):
     write_tar(tmp_path, archive, *names)
     path = tmp_path / archive
     path.write_bytes(path.read_bytes()[: 2 * 1024 + 600])  # into the third's content
-    (train,), unmatched = videos.find(tmp_path, release)[1:]
+    train = find_one(tmp_path, release)
     assert sorted(by_id(train).values())[:2] == [f"{archive}/{n}" for n in names[:2]]
-    assert unmatched == {archive: "unreadable"}
+    assert train.unmatched == {archive: ("unreadable", "unexpected end of data")}
 
 
 @pytest.mark.parametrize("release", ["k400", "folder"])
 def test_find_accounts_once_for_a_name_that_an_archive_holds_twice(tmp_path, release):
     write_tar(tmp_path, "train/zumba.tar", f"{ONE_ID}.mp4", f"./{ONE_ID}.mp4")
     train = find_one(tmp_path, release)
-    assert list(by_id(train).values()) == [f"train/zumba.tar/{ONE_ID}.mp4"]
-    assert train.unmatched == {}
+    name = f"train/zumba.tar/{ONE_ID}"
+    assert list(by_id(train).values()) == [f"{name}.mp4"]
+    same = ("duplicate", f"the same as {name}.mp4")
+    assert train.unmatched == {f"{name} (2).mp4": same}
 
 
 # Links.
@@ -856,7 +863,7 @@ def test_find_kinetics_reads_the_real_files_beside_each_other(tmp_path):
     splits, _ = find(tmp_path, "k600")
     validation = splits["validation"]
     assert len(validation.videos) == 30_000
-    assert validation.unmatched == {f"val/{twice}.mp4": "ambiguous"}
+    assert reasons(validation.unmatched) == {f"val/{twice}.mp4": "ambiguous"}
     assert labels(validation)[f"{twice}_000007_000017"] == "cracking knuckles"
     assert labels(validation)[f"{twice}_000083_000093"] == "cracking neck"
 
@@ -929,7 +936,9 @@ def test_require_videos_needs_labels_of_every_split_but_test(tmp_path):
 def test_require_videos_names_damaged_archives(tmp_path):
     touch(tmp_path, "train.tar")
     found = videos.find(tmp_path, "folder")
-    with pytest.raises(ValueError, match=r"1 other video files: train\.tar; it holds"):
+    with pytest.raises(
+        ValueError, match=r"1 other video files: train\.tar \(1 unreadable\); "
+    ):
         videos.require_videos(found, tmp_path, "folder")
 
 
@@ -1051,8 +1060,8 @@ def test_find_kinetics_replaces_what_only_class_folders_annotate(tmp_path):
     touch(tmp_path, f"train/zumba/{name}", f"replacement/{name}", "replacement/x.mp4")
     splits, found = find(tmp_path, "k400")
     assert by_id(splits["train"]) == {name[:-4]: f"replacement/{name}"}
-    assert splits["train"].unmatched == {f"train/zumba/{name}": "duplicate"}
-    assert found.unmatched == {"replacement/x.mp4": ""}
+    assert reasons(splits["train"].unmatched) == {f"train/zumba/{name}": "duplicate"}
+    assert reasons(found.unmatched) == {"replacement/x.mp4": ""}
 
 
 def test_find_kinetics_prefers_the_row_that_has_a_label(tmp_path):
