@@ -216,18 +216,19 @@ def _checks(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> list[Check]:
     if (fault := datasets.fault_of(info)) is not None:
         checks.append(Check(LOOK, fault))
     passed_over = [row for row in rows if row.status == report.UNMATCHED]
-    damaged = [row for row in passed_over if sources.is_archive(row.filename)]
-    if damaged:
-        count = _count(len(damaged), "archive", "archives")
-        names = _first([row.filename for row in damaged])
-        checks.append(Check(LOOK, f"{count} could not be read to the end{names}"))
     not_read = [row for row in passed_over if "not read: " in row.reason]
     for reason, number in Counter(row.reason for row in not_read).items():
-        names = _first([row.filename for row in not_read if row.reason == reason])
         count = _count(number, "file is", "files are")
-        checks.append(Check(LOOK, f"{count} passed over, {reason}{names}"))
-    passed_over = [row for row in passed_over if row not in damaged + not_read]
-    if damaged or (not_read and not passed_over):
+        names = _first([row.filename for row in not_read if row.reason == reason])
+        checks.append(Check(LOOK, f"{count} passed over: {reason}{names}"))
+    passed_over = [row for row in passed_over if row not in not_read]
+    archives = [row for row in passed_over if sources.is_archive(row.filename)]
+    if archives:
+        count = _count(len(archives), "archive", "archives")
+        names = _first([row.filename for row in archives])
+        checks.append(Check(LOOK, f"{count} could not be read to the end{names}"))
+    passed_over = [row for row in passed_over if row not in archives]
+    if not passed_over and (not_read or archives):
         return checks
     at_most(
         _MANY,

@@ -422,8 +422,7 @@ def _not_read(name: str) -> tuple[str, str] | None:
     if suffix in SUFFIXES or is_archive(name):
         return None
     if _UNFINISHED.fullmatch(suffix) or (
-        (is_video or is_of_archive)
-        and (_SET_ASIDE.fullmatch(suffix) or suffix.endswith("~"))
+        (is_video or is_of_archive) and _SET_ASIDE.fullmatch(suffix)
     ):
         return "unfinished download", f"finish it, or remove it; or remove {suffix}"
     if (is_of_archive and _VOLUME.fullmatch(suffix)) or _OLD_VOLUME.fullmatch(suffix):

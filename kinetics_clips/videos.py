@@ -455,17 +455,16 @@ def _resolve(
         first, *others = sorted(of_one_id, key=lambda video: _rank(video.file))
         used = [first]
         for video in others:
+            same = next((o for o in used if _same(video.file, o.file)), None)
             # What a path names may be other videos, as `clip.mp4` and `clip.avi` are.
-            if "/" in video.annotation.video_id and not (
-                video.problem or any(_same(video.file, one.file) for one in used)
-            ):
+            if "/" in video.annotation.video_id and not (same or video.problem):
                 video_id = _own_id(video, by_id)
                 by_id[video_id] = []
                 annotation = dataclasses.replace(video.annotation, video_id=video_id)
                 notes = (*video.notes, SHARED_NAME)
                 used.append(Video(annotation, video.file, notes))
             else:
-                detail = f"{first.filename} is used"
+                detail = f"{(same or first).filename} is used"
                 unmatched[video.filename] = (DUPLICATE, detail)
         videos += used
     videos.sort(key=lambda video: _hash(video.annotation.video_id))

@@ -174,12 +174,42 @@ def luminance(colour: str) -> float:
             "look",
             "1 of 11 video files is passed over (9.1 %)",
         ),
+        (
+            [
+                *rows_of(300),
+                Row("", "", "", "1.rar", "unmatched", "archive not read: .rar"),
+                Row("", "", "", "a.tar/2.rar", "unmatched", "archive not read: .rar"),
+            ],
+            "look",
+            "2 files are passed over: archive not read: .rar: 1.rar, a.tar/2.rar",
+        ),
         (rows_of(10, label=""), "look", "10 videos to train on have no label"),
     ],
 )
 def test_what_is_said_of_a_dataset(builder, rows, level, text):
     checks = report_page._checks(rows, builder.info)
     assert [check.level for check in checks if text in check.text] == [level]
+
+
+@pytest.mark.parametrize(
+    ("reason", "name"),
+    [
+        ("", "x.mp4"),
+        ("unfinished download", "x.mp4.part"),
+        ("archive not read: .rar", "x.rar"),
+        ("format not read: .rm", "x.rm"),
+        ("unreadable", "x.tar"),
+        ("link not followed", "x"),
+    ],
+)
+def test_it_says_that_nothing_is_passed_over_only_where_that_is_so(
+    builder, reason, name
+):
+    nothing = "No video file is passed over"
+    assert ("good", nothing) in report_page._checks(rows_of(10), builder.info)
+    rows = [*rows_of(10), Row("train", "", "", name, "unmatched", reason)]
+    checks = report_page._checks(rows, builder.info)
+    assert nothing not in [check.text for check in checks]
 
 
 def test_classes_without_videos_are_named(builder):

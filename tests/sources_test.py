@@ -1,3 +1,4 @@
+import bz2
 import gzip
 import io
 import logging
@@ -5,6 +6,7 @@ import lzma
 import os
 import random
 import resource
+import stat
 import subprocess
 import sys
 import tarfile
@@ -31,7 +33,8 @@ def touch(root: Path, *names: str) -> None:
 
 def write_tar(path: Path, members: dict[str, bytes]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    mode = "w" if path.suffix.lower() == ".tar" else "w:gz"
+    kinds = {".tar": "w", ".bz2": "w:bz2", ".tbz2": "w:bz2", ".txz": "w:xz"}
+    mode = kinds.get(path.suffix.lower(), "w:gz")
     with tarfile.open(path, mode) as archive:
         for name, content in members.items():
             add(archive, name, content)
@@ -225,6 +228,9 @@ def test_list_files_follows_no_deeper_link_to_a_folder(tmp_path, caplog):
     assert names(sources.list_files(root)) == ["train/a/real.mp4", "val/b/two.mp4"]
     assert "2 links to folders are not followed" in caplog.text
     assert f"{root}/train/linked" in caplog.text
+    assert passed_over(sources.list_files(root)) == dict.fromkeys(
+        ("train/linked", "val/linked"), ("link not followed", "a link to a folder")
+    )
 
 
 @pytest.mark.parametrize(
@@ -309,7 +315,9 @@ def test_list_files_lists_no_table_that_is_no_file(tmp_path):
 # Archives.
 
 
-@pytest.mark.parametrize("suffix", [".tar", ".tar.gz", ".tgz", ".TAR.GZ"])
+@pytest.mark.parametrize(
+    "suffix", [".tar", ".tar.gz", ".tgz", ".TAR.GZ", ".tar.bz2", ".tbz2", ".txz"]
+)
 def test_read_gives_back_what_was_put_in(tmp_path, suffix):
     contents = {
         "train/top.mp4": os.urandom(1),
@@ -614,6 +622,433 @@ def test_list_files_ends_where_a_size_leads_backwards(tmp_path):
         check=False,
     )
     assert done.stdout.split() == ["a.tar/a.mp4", "unreadable"], done.stderr
+
+
+# Archives that were put one after the other, or that something else was put behind.
+
+COMPRESS = {
+    ".tar": bytes,
+    ".tar.gz": gzip.compress,
+    ".tar.bz2": bz2.compress,
+    ".tar.xz": lzma.compress,
+}
+
+
+@pytest.mark.parametrize("suffix", COMPRESS)
+@pytest.mark.parametrize("tails", [b"", bytes(700), bytes(BLOCK), bytes(40 * BLOCK)])
+def test_joined_archives_are_read_to_their_end(tmp_path, suffix, tails):
+    if len(tails) % BLOCK and suffix == ".tar":
+        pytest.skip("a tar archive is made of whole blocks")
+    compress = COMPRESS[suffix]
+    one = _tar_bytes({"a/1.mp4": b"1", "a/2.mp4": b"2" * BLOCK})
+    two = _tar_bytes({"b/1.mp4": b"3" * 5000})
+    three = _tar_bytes({})
+    parts = [compress(part) + tails for part in (three, one, three, two, one)]
+    (tmp_path / f"all{suffix}").write_bytes(b"".join(parts))
+    listing = sources.list_files(tmp_path)
+    assert passed_over(listing) == {}
+    assert read_all(listing.files) == {
+        f"all{suffix}/a/1.mp4": b"1",
+        f"all{suffix}/a/1 (2).mp4": b"1",
+        f"all{suffix}/a/2.mp4": b"2" * BLOCK,
+        f"all{suffix}/a/2 (2).mp4": b"2" * BLOCK,
+        f"all{suffix}/b/1.mp4": b"3" * 5000,
+    }
+
+
+@pytest.mark.parametrize("suffix", COMPRESS)
+@pytest.mark.parametrize(
+    "tail",
+    [
+        b"x",
+        b"\n" * BLOCK,
+        b"garbage" * 10_000,
+        gzip.compress(b"x")[:-1],
+        b"BZh9",
+        "zip",
+    ],
+    ids=["a byte", "a block", "more", "cut gzip", "bzip2's start", "zip"],
+)
+def test_what_follows_an_archive_and_is_none_is_reported(tmp_path, suffix, tail):
+    if tail == "zip":
+        tail = _zip_bytes(CONTENTS)
+    content = COMPRESS[suffix](_tar_bytes()) + tail
+    (tmp_path / f"a{suffix}").write_bytes(content)
+    listing = sources.list_files(tmp_path)
+    assert read_all(listing.files) == {f"a{suffix}/{n}": c for n, c in CONTENTS.items()}
+    assert [file.name for file in listing.passed_over] == [f"a{suffix}"]
+
+
+@pytest.mark.parametrize("suffix", [".tar.gz", ".tar.bz2", ".tar.xz"])
+def test_an_archive_behind_one_of_another_compression_is_reported(tmp_path, suffix):
+    for other, compress in COMPRESS.items():
+        joined = COMPRESS[suffix](_tar_bytes()) + compress(_tar_bytes())
+        (tmp_path / f"a{suffix}").write_bytes(joined)
+        listing = sources.list_files(tmp_path)
+        if other == suffix:
+            assert len(listing.files) == 6
+        else:
+            assert len(listing.files) == 3
+            assert len(listing.passed_over) == 1
+
+
+@pytest.mark.parametrize("suffix", COMPRESS)
+def test_a_cut_between_joined_archives_is_reported(tmp_path, suffix):
+    one = _tar_bytes()[: VIDEO + BLOCK + 700]
+    joined = COMPRESS[suffix](one + _tar_bytes({"z.mp4": b"z"}))
+    (tmp_path / f"a{suffix}").write_bytes(joined)
+    listing = sources.list_files(tmp_path)
+    assert len(listing.passed_over) == 1
+    assert read_all(listing.files)[f"a{suffix}/a.mp4"] == CONTENTS["a.mp4"]
+
+
+@pytest.mark.parametrize("where", ["between videos", "in a video", "to the end"])
+def test_a_hole_that_a_download_left_is_reported(tmp_path, where):
+    hole = bytes(3 << 20)
+    content = _tar_bytes()
+    if where == "between videos":  # a whole number of blocks
+        content = content[:VIDEO] + hole + content[VIDEO:]
+    elif where == "in a video":
+        at = VIDEO + BLOCK + 100
+        content = content[:at] + hole + content[at + 2 * VIDEO :]
+    else:
+        content = content[: 2 * VIDEO] + hole
+    (tmp_path / "a.tar").write_bytes(content)
+    (archive,) = sources.list_files(tmp_path).passed_over
+    assert archive.problem[0] == "unreadable"
+    assert "zeros where a member was expected" in archive.problem[1]
+
+
+@pytest.mark.parametrize("suffix", COMPRESS)
+def test_every_video_in_front_of_damage_can_be_read(tmp_path, suffix):
+    contents = _random_contents()
+    compressed = COMPRESS[suffix](_tar_bytes(contents))
+    (tmp_path / f"a{suffix}").write_bytes(compressed[: len(compressed) * 9 // 10])
+    listing = sources.list_files(tmp_path)
+    assert len(listing.passed_over) == 1
+    whole = [c for c in read_all(listing.files).values() if isinstance(c, bytes)]
+    # bzip2 compresses blocks of 900 kB.
+    assert whole == list(contents.values())[: len(whole)]
+    assert len(whole) >= (26 if suffix != ".tar.bz2" else 0)
+
+
+def test_an_archive_that_zstd_compressed_is_reported_with_the_way_out(tmp_path):
+    (tmp_path / "a.tar").write_bytes(b"\x28\xb5\x2f\xfd" + bytes(100))
+    (archive,) = sources.list_files(tmp_path).passed_over
+    assert archive.problem == (
+        "unreadable", "compressed by zstd: `zstd -d` unpacks it")  # fmt: skip
+
+
+# Links in archives.
+
+
+def write_links(path: Path, members: list[tuple[str, str | bytes, str]]) -> None:
+    """Writes an archive of `(name, content or target, "file", "hard" or "soft")`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content, kind in members:
+                info = zipfile.ZipInfo(name)
+                if kind == "soft":
+                    info.external_attr = (stat.S_IFLNK | 0o777) << 16
+                archive.writestr(info, content)
+        return
+    with tarfile.open(path, f"w:{path.suffix[1:].replace('tar', '')}") as archive:
+        for name, content, kind in members:
+            if kind == "file":
+                add(archive, name, content)
+            else:
+                kinds = {"hard": tarfile.LNKTYPE, "soft": tarfile.SYMTYPE}
+                add(archive, name, b"", type=kinds[kind], linkname=content)
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz", ".tar.bz2", ".tar.xz", ".zip"])
+def test_links_within_an_archive_have_the_content_they_lead_to(tmp_path, suffix):
+    members = [
+        ("a/early.mp4", "../blobs/1", "soft"),
+        ("a/chain.mp4", "early.mp4", "soft"),
+        ("a/.hidden", b"hidden", "file"),
+        ("blobs/1", b"one" * 1000, "file"),
+        ("a/late.mp4", "./.././blobs/1", "soft"),
+        ("a/to_hidden.mp4", ".hidden", "soft"),
+        ("a/real.mp4", b"real", "file"),
+    ]
+    if suffix != ".zip":
+        members.append(("a/hard.mp4", "./a/real.mp4", "hard"))
+        members.append(("a/hard to soft.mp4", "a/early.mp4", "hard"))
+    write_links(tmp_path / f"x{suffix}", members)
+    listing = sources.list_files(tmp_path)
+    assert passed_over(listing) == {}
+    sizes = {file.name: file.num_bytes for file in listing.files}
+    contents = read_all(listing.files)
+    assert sizes == {name: len(content) for name, content in contents.items()}
+    for name in ("early", "chain", "late", "hard to soft"):
+        assert contents.pop(f"x{suffix}/a/{name}.mp4", b"one" * 1000) == b"one" * 1000
+    assert contents.pop(f"x{suffix}/a/hard.mp4", b"real") == b"real"
+    assert contents == {
+        f"x{suffix}/a/real.mp4": b"real",
+        f"x{suffix}/a/to_hidden.mp4": b"hidden",
+    }
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz", ".zip"])
+@pytest.mark.parametrize(
+    ("target", "kind", "where"),
+    [
+        ("/etc/hostname", "soft", "out of"),
+        ("../../etc/hostname", "soft", "out of"),
+        ("a/../../secret.mp4", "soft", "out of"),
+        ("../../secret.mp4", "hard", "out of"),
+        ("nowhere.mp4", "soft", "nowhere in"),
+        ("nowhere.mp4", "hard", "nowhere in"),
+        ("link.mp4", "soft", "nowhere in"),
+        ("loop.mp4", "soft", "nowhere in"),
+    ],
+)
+def test_links_that_lead_elsewhere_are_not_followed(
+    tmp_path, suffix, target, kind, where
+):
+    if (suffix, kind) == (".zip", "hard"):
+        pytest.skip("zip archives have no hard links")
+    (tmp_path / "secret.mp4").write_bytes(b"secret")
+    members = [("link.mp4", target, kind), ("loop.mp4", "link.mp4", "soft")]
+    write_links(tmp_path / f"root/x{suffix}", members)
+    listing = sources.list_files(tmp_path / "root")
+    problem = ("unreadable", f"a link that leads {where} its archive")
+    assert problems(listing) == dict.fromkeys(
+        (f"x{suffix}/link.mp4", f"x{suffix}/loop.mp4"), problem
+    )
+    assert set(read_all(listing.files).values()) == {
+        ("unreadable", "no longer in its archive")
+    }
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".zip"])
+def test_links_to_folders_in_an_archive_are_reported(tmp_path, suffix):
+    members = [
+        ("train/zumba/1.mp4", b"1", "file"),
+        ("val/zumba", "../train/zumba", "soft"),
+        ("val/yoga", "/data/yoga", "soft"),
+        ("val/notes", "../train/zumba/1.mp4", "soft"),
+        ("val/nothing", "nowhere", "soft"),
+    ]
+    write_links(tmp_path / f"x{suffix}", members)
+    listing = sources.list_files(tmp_path)
+    assert names(listing) == [f"x{suffix}/train/zumba/1.mp4"]
+    assert passed_over(listing) == dict.fromkeys(
+        (f"x{suffix}/val/yoga", f"x{suffix}/val/zumba"),
+        ("link not followed", "a link to a folder"),
+    )
+
+
+def test_links_to_a_member_that_is_too_large_are_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "MAX_MEMBER_BYTES", 10)
+    write_links(
+        tmp_path / "x.tar",
+        [("a", bytes(11), "file"), ("b.mp4", "a", "soft"), ("c.mp4", "a", "hard")],
+    )
+    problem = ("too large", "11 bytes inside an archive")
+    assert problems(sources.list_files(tmp_path)) == {
+        "x.tar/b.mp4": problem,
+        "x.tar/c.mp4": problem,
+    }
+
+
+# Zip archives.
+
+
+def _zip_bytes(contents: dict[str, bytes], method=zipfile.ZIP_DEFLATED) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "method",
+    [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA],
+    ids=["stored", "deflated", "bzip2", "lzma"],
+)
+def test_zip_archives_are_read(tmp_path, method):
+    contents = {"train/a b/é.mp4": b"1" * 9000, "train/empty.mp4": b"", "top.MKV": b"2"}
+    contents |= {"__MACOSX/train/._1.mp4": b"x", "train/notes.md": b"x", "folder/": b""}
+    (tmp_path / "x.ZIP").write_bytes(_zip_bytes(contents, method))
+    listing = sources.list_files(tmp_path)
+    assert problems(listing) == {
+        "x.ZIP/top.MKV": None,
+        "x.ZIP/train/a b/é.mp4": None,
+        "x.ZIP/train/empty.mp4": ("empty", "0 bytes"),
+    }
+    good = [file for file in listing.files if not file.problem]
+    assert read_all(good) == {
+        "x.ZIP/train/a b/é.mp4": b"1" * 9000,
+        "x.ZIP/top.MKV": b"2",
+    }
+    assert passed_over(listing) == {}
+
+
+def test_a_damaged_member_of_a_zip_archive_costs_itself(tmp_path):
+    content = _zip_bytes(CONTENTS, zipfile.ZIP_STORED)
+    at = content.index(CONTENTS["b.mp4"]) + 10
+    (tmp_path / "x.zip").write_bytes(_overwritten(content, at, b"?"))
+    contents = read_all(sources.list_files(tmp_path).files)
+    reason, detail = contents.pop("x.zip/b.mp4")
+    assert reason == "unreadable"
+    assert "Bad CRC-32" in detail
+    assert contents == {f"x.zip/{name}": CONTENTS[name] for name in ("a.mp4", "c.mp4")}
+
+
+@pytest.mark.parametrize(
+    ("flag", "method", "detail"),
+    [(1, 0, "encrypted"), (0, 9, "by method 9"), (0, 93, "by method 93")],
+    ids=["encrypted", "deflate64", "zstd"],
+)
+def test_a_member_of_a_zip_archive_that_cannot_be_unpacked_is_named(
+    tmp_path, flag, method, detail
+):
+    content = bytearray(_zip_bytes({"a.mp4": b"a", "b.mp4": b"b"}, zipfile.ZIP_STORED))
+    for start in (0, content.index(b"PK\1\2")):  # the member's header, and the list's
+        at = start + (8 if start else 6)
+        content[at] |= flag
+        content[at + 2] = method
+    (tmp_path / "x.zip").write_bytes(content)
+    contents = read_all(sources.list_files(tmp_path).files)
+    assert contents.pop("x.zip/b.mp4") == b"b"
+    assert contents["x.zip/a.mp4"][0] == "unreadable"
+    assert detail in contents["x.zip/a.mp4"][1]
+
+
+@pytest.mark.parametrize("cut", ["start", "middle", "end", "list", "joined"])
+def test_a_zip_archive_that_is_no_whole_one_is_reported(tmp_path, cut):
+    content = _zip_bytes(CONTENTS)
+    content = {
+        "start": content[:10],
+        "middle": content[: len(content) // 2],
+        "end": content[:-10],
+        "list": _overwritten(content, content.index(b"PK\1\2"), b"????"),
+        "joined": content + _zip_bytes({"d.mp4": b"d"}),
+    }[cut]
+    (tmp_path / "x.zip").write_bytes(content)
+    listing = sources.list_files(tmp_path)
+    assert names(listing) == (["x.zip/d.mp4"] if cut == "joined" else [])
+    (archive,) = listing.passed_over
+    assert (archive.name, archive.problem[0]) == ("x.zip", "unreadable")
+    if cut == "joined":
+        assert "were archives put one after the other?" in archive.problem[1]
+        assert read_all(listing.files) == {"x.zip/d.mp4": b"d"}
+
+
+@pytest.mark.parametrize(
+    ("raw", "says_utf8", "of_dos", "name"),
+    [
+        ("é.mp4".encode(), True, False, "é.mp4"),
+        ("é.mp4".encode(), False, False, "é.mp4"),
+        ("é.mp4".encode("cp437"), False, True, "é.mp4"),
+        (b"train\\a\\1.mp4", False, True, "train/a/1.mp4"),
+        (b"a\\1.mp4", False, False, "a\\1.mp4"),
+    ],
+    ids=["UTF-8", "not said", "code page 437", "backslashes of DOS", "of Unix"],
+)
+def test_names_in_a_zip_archive_are_read_as_they_were_meant(
+    tmp_path, raw, says_utf8, of_dos, name
+):
+    content = _zip_bytes({"N" * len(raw): b"x"}).replace(b"N" * len(raw), raw)
+    content = bytearray(content)
+    at = content.index(b"PK\1\2")
+    content[at + 5] = 0 if of_dos else 3
+    for flags in (6, at + 8):
+        content[flags + 1] = 8 * says_utf8
+    (tmp_path / "x.zip").write_bytes(content)
+    listing = sources.list_files(tmp_path)
+    assert problems(listing) == {f"x.zip/{name}": None}
+    assert read_all(listing.files) == {f"x.zip/{name}": b"x"}
+
+
+def test_a_zip_bomb_is_not_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "MAX_MEMBER_BYTES", 1000)
+    bomb, liar = _zip_bytes({"a.mp4": bytes(1 << 20)}), bytearray()
+    liar = bytearray(bomb)
+    at = liar.index(b"PK\1\2")
+    liar[at + 24 : at + 28] = (1000).to_bytes(4, "little")  # the size that it claims
+    (tmp_path / "bomb.zip").write_bytes(bomb)
+    (tmp_path / "liar.zip").write_bytes(liar)
+    listing = sources.list_files(tmp_path)
+    assert problems(listing) == {
+        "bomb.zip/a.mp4": ("too large", "1048576 bytes inside an archive"),
+        "liar.zip/a.mp4": None,
+    }
+    ((_, content),) = sources.read([("key", listing.files[1])])
+    assert content[0] == "unreadable"
+
+
+# What is not read.
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("a.rar", "archive not read: .rar"),
+        ("a.part1.RAR", "archive not read: .rar"),
+        ("a.r00", "archive not read: in parts"),
+        ("a.z01", "archive not read: in parts"),
+        ("a.7z", "archive not read: .7z"),
+        ("a.7z.001", "archive not read: in parts"),
+        ("a.zip.002", "archive not read: in parts"),
+        ("a.tar.gz.aa", "archive not read: in parts"),
+        ("a.tar.00", "archive not read: in parts"),
+        ("a.tar.zst", "archive not read: .tar.zst"),
+        ("a.tar.lz4", "archive not read: .tar.lz4"),
+        ("a.mp4.gz", "archive not read: .mp4.gz"),
+        ("train.csv.gz", "archive not read: .csv.gz"),
+        ("a.gz", "archive not read: .gz"),
+        ("a.rm", "format not read: .rm"),
+        ("a.RMVB", "format not read: .rmvb"),
+        ("a.wtv", "format not read: .wtv"),
+        ("a.swf", "format not read: .swf"),
+        ("a.mp4.1", "format not read: .mp4 and a number"),
+        ("a.mp4.part", "unfinished download"),
+        ("a.f137.mp4.part", "unfinished download"),
+        ("a.mp4.part-Frag12", "unfinished download"),
+        ("a.mp4.part-Frag12.part", "unfinished download"),
+        ("a.mp4.ytdl", "unfinished download"),
+        ("a.mp4.crdownload", "unfinished download"),
+        ("Unconfirmed 123.crdownload", "unfinished download"),
+        ("a.mp4.!qB", "unfinished download"),
+        ("a.mkv.tmp", "unfinished download"),
+        ("part_0.tar.gz.part", "unfinished download"),
+        ("part_0.tar.gz.aria2", "unfinished download"),
+        *((name, None) for name in [
+            "a.json", "a.mp4.json", "a.mp4.md5", "a.md", "README", "a.npy.gz", "a.tmp",
+            "a.jpg", "a.webp", "a.m4a", "a.1", "a.log.1",
+        ]),
+    ],
+)  # fmt: skip
+def test_what_may_hold_videos_and_is_not_read_is_reported(tmp_path, name, reason):
+    touch(tmp_path, f"train/{name}")
+    write_tar(tmp_path / "x.tar", {f"a/{name}": b"x"})
+    listing = sources.list_files(tmp_path)
+    found = {file.name: file.problem[0] for file in listing.passed_over}
+    expected = {f"train/{name}": reason, f"x.tar/a/{name}": reason} if reason else {}
+    assert found == expected
+    assert names(listing) == []
+
+
+def test_archives_in_archives_are_reported(tmp_path):
+    write_tar(tmp_path / "x.tar", {"a/in.tar.gz": b"x", "b.zip": b"x"})
+    assert passed_over(sources.list_files(tmp_path)) == dict.fromkeys(
+        ("x.tar/a/in.tar.gz", "x.tar/b.zip"),
+        ("archive not read: in an archive", "unpack the outer one"),
+    )
+
+
+def test_what_is_read_is_not_among_what_is_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "SUFFIXES", sources.SUFFIXES | {".gif"})
+    touch(tmp_path, "a.gif")
+    write_tar(tmp_path / "x.tar", {"a/b.gif": b"x"})
+    listing = sources.list_files(tmp_path)
+    assert names(listing) == ["a.gif", "x.tar/a/b.gif"]
+    assert passed_over(listing) == {}
 
 
 # What changes between listing and reading.

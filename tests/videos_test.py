@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import tarfile
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -1072,3 +1073,275 @@ def test_find_kinetics_prefers_the_row_that_has_a_label(tmp_path):
     (tmp_path / "c_test.csv").write_text(HEADER + f"yoga,{row}")
     splits, _ = find(tmp_path, "k400")
     assert [video.annotation.label for video in splits["test"].videos] == ["zumba"]
+
+
+# Names of classes, and of videos, that look the same.
+
+COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
+
+
+def write(root: Path, **contents: bytes) -> None:
+    """Writes files named `a/b.mp4`, with their contents."""
+    for name, content in contents.items():
+        touch(root, name)
+        (root / name).write_bytes(content)
+
+
+def test_find_folder_takes_one_class_spelled_in_two_forms_of_unicode_for_one(tmp_path):
+    touch(tmp_path, f"train/{COMPOSED}/1.mp4", f"train/{DECOMPOSED}/2.mp4")
+    touch(tmp_path, f"val/{DECOMPOSED}/1.mp4")
+    (tmp_path / f"test/{DECOMPOSED}").mkdir(parents=True)
+    write_tar(tmp_path, "test.tar", f"{DECOMPOSED}/1.mp4")
+    splits, found = find(tmp_path, "folder")
+    assert found.class_names == [COMPOSED]
+    assert by_id(splits["train"]) == {
+        f"{COMPOSED}/1": f"train/{COMPOSED}/1.mp4",
+        f"{COMPOSED}/2": f"train/{DECOMPOSED}/2.mp4",
+    }
+    for split in splits.values():
+        assert set(labels(split).values()) == {COMPOSED}
+        assert all(video.file.path.exists() for video in split.videos)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Archery", "archery"),
+        ("riding a bike", "riding_a_bike"),
+        ("riding a bike", "Riding__a bike"),
+        ("riding\u00a0a bike", "riding a bike"),
+        ("zumba", "zum\u200bba"),
+        ("zumba", "\uff5aumba"),
+        (f"a {COMPOSED}", f"A_{DECOMPOSED}"),
+        ("Straße", "strasse"),
+    ],
+    ids=[
+        *("case", "underscores", "both", "no-break space", "zero width", "full width"),
+        *("composed", "sharp s"),
+    ],
+)
+@pytest.mark.parametrize(
+    "second", ["train/{}/2.mp4", "val/{}/2.mp4", "val/{}.tar::2.mp4"]
+)
+def test_find_folder_refuses_two_classes_that_look_the_same(
+    tmp_path, one, other, second
+):
+    touch(tmp_path, f"train/{one}/1.mp4", "train/yoga/3.mp4", "val/Yoga mat/3.mp4")
+    name = lay_out(tmp_path, second.format(other), "")
+    with pytest.raises(
+        ValueError, match=r"differ by more than case, blanks and underscores, got 1"
+    ) as error:
+        videos.find(tmp_path, "folder")
+    assert f"(train/{one})" in str(error.value)
+    assert name.removesuffix("/2.mp4") in str(error.value)
+    for spelled in (one, annotations.class_name(other)):
+        assert repr(spelled) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("1", "-1"), ("1", "_1"), ("a b", "ab"), ("pull-up", "pullup"), ("é", "e")],
+)
+def test_find_folder_keeps_classes_apart_that_a_person_does(tmp_path, one, other):
+    touch(tmp_path, f"train/{one}/1.mp4", f"train/{other}/1.mp4")
+    assert set(videos.find(tmp_path, "folder").class_names) == {one, other}
+
+
+def test_find_folder_says_what_is_not_seen_in_the_name_of_a_class(tmp_path, caplog):
+    touch(
+        tmp_path, "train/zum\u200bba/1.mp4", "train/a\u00a0b/1.mp4", "train/é 泳/1.mp4"
+    )
+    videos.find(tmp_path, "folder")
+    warned = [record.getMessage() for record in caplog.records]
+    assert len(warned) == 2
+    assert r"class 'a\xa0b' has characters that are not seen" in warned[0] + warned[1]
+    assert r"class 'zum\u200bba' has characters" in warned[0] + warned[1]
+
+
+@settings(max_examples=60)
+@given(
+    name=st.text(st.characters(codec="utf-8"), min_size=1, max_size=6).filter(
+        lambda name: "/" not in name and name not in (".", "..") and "\0" not in name
+    )
+)
+def test_a_class_is_looked_at_in_the_same_way_in_all_its_spellings(name):
+    composed = annotations.class_name(name)
+    assert annotations.class_name(composed) == composed
+    spelled = {form: unicodedata.normalize(form, name) for form in ("NFC", "NFD")}
+    assert {annotations.class_name(text) for text in spelled.values()} == {composed}
+    places = {composed: "train/a", f"{composed}!": "train/b"}
+    annotations.check_class_names_differ(places, Path("root"))
+
+
+# Several files of one name.
+
+
+def test_find_folder_stores_different_videos_of_one_name(tmp_path, caplog):
+    write(
+        tmp_path,
+        **{
+            "train/a/clip.mp4": b"one",
+            "train/a/clip.avi": b"another",
+            "train/a/clip.MP4": b"a third",
+            "train/a/clip.mkv": b"one",
+            f"train/a/{COMPOSED}.mp4": b"composed",
+            f"train/a/{DECOMPOSED}.mp4": b"decomposed",
+            f"train/a/{COMPOSED}.webm": b"composed",
+        },
+    )
+    write(tmp_path, **{"val/a/1.mp4": b"1", "valid/a/1.mp4": b"2", "Val/a/1.mp4": b"3"})
+    splits, _ = find(tmp_path, "folder")
+    train, validation = splits["train"], splits["validation"]
+    assert by_id(train) == {
+        "a/clip": "train/a/clip.MP4",
+        "a/clip.avi": "train/a/clip.avi",
+        "a/clip.mkv": "train/a/clip.mkv",
+        f"a/{COMPOSED}": f"train/a/{DECOMPOSED}.mp4",
+        f"a/{COMPOSED}.mp4": f"train/a/{COMPOSED}.mp4",
+    }
+    assert train.unmatched == {
+        "train/a/clip.mp4": ("duplicate", "train/a/clip.mkv is used"),
+        f"train/a/{COMPOSED}.webm": ("duplicate", f"train/a/{COMPOSED}.mp4 is used"),
+    }
+    assert by_id(validation) == {
+        "a/1": "Val/a/1.mp4",
+        "a/1.mp4": "val/a/1.mp4",
+        "a/1.mp4~2": "valid/a/1.mp4",
+    }
+    assert (
+        "train: 3 videos have the name of another video, so their ids have the suffix "
+        "too: " in caplog.text
+    )
+    for split in (train, validation):
+        renamed = {v.annotation.video_id: v.notes for v in split.videos if v.notes}
+        assert set(renamed.values()) == {("another video has the same name",)}
+        assert len(renamed) == (3 if split is train else 2)
+
+
+@pytest.mark.parametrize("release", ["k400", "folder"])
+def test_find_stores_the_videos_of_an_archive_that_was_unpacked_once(tmp_path, release):
+    names = ["1.mp4", "2.mp4", f"{ONE_ID}.mp4"]
+    write_tar(tmp_path, "train/zumba.tar", *names)
+    touch(tmp_path, *(f"train/zumba/{name}" for name in names))
+    train = find_one(tmp_path, release)
+    assert sorted(by_id(train).values()) == [
+        f"train/zumba.tar/{n}" for n in sorted(names)
+    ]
+    assert reasons(train.unmatched) == {f"train/zumba/{n}": "duplicate" for n in names}
+
+
+# What crawlers leave, and folders within those of the classes.
+
+
+@pytest.mark.parametrize("release", ["k400", "folder"])
+def test_find_passes_over_what_is_left_of_finished_downloads(tmp_path, caplog, release):
+    left = ["f137.mp4", "f251.webm", "temp.mkv", "f140-drc.mp4", "fhls-1080p.mp4"]
+    names = [f"train/zumba/{ONE}.{suffix}" for suffix in left]
+    touch(tmp_path, f"train/zumba/{ONE}.mp4", *names)
+    train = find_one(tmp_path, release)
+    assert list(by_id(train).values()) == [f"train/zumba/{ONE}.mp4"]
+    why = ("leftover", f"of the download of train/zumba/{ONE}.mp4")
+    assert train.unmatched == dict.fromkeys(names, why)
+    assert (
+        "train: 5 video files are passed over, because the video that was downloaded "
+        f"by way of them lies beside them: train/zumba/{ONE}.f137.mp4, " in caplog.text
+    )
+
+
+@pytest.mark.parametrize("release", ["k400", "folder"])
+def test_find_stores_what_is_only_named_like_a_leftover(tmp_path, caplog, release):
+    names = ["zumba/1.f137.mp4", "zumba/1.temp.mp4", "yoga/1.mp4", "zumba/a.f1x.mp4"]
+    touch(tmp_path, *(f"train/{name}" for name in names))
+    train = find_one(tmp_path, release)
+    assert sorted(by_id(train).values()) == sorted(f"train/{name}" for name in names)
+    noted = {video.filename for video in train.videos if video.notes}
+    assert noted == {"train/zumba/1.f137.mp4", "train/zumba/1.temp.mp4"}
+    assert "2 videos are named like leftovers of downloads that are not" in caplog.text
+
+
+@pytest.mark.parametrize("release", ["k400", "folder"])
+@pytest.mark.parametrize(
+    "copy",
+    [
+        "{} (1)",
+        "{}(2)",
+        "{} - Copy",
+        "{} - Copy (3)",
+        "{} copy",
+        "{} copy 2",
+        "Copy of {}",
+    ],
+)
+def test_find_tells_copies_from_what_is_named_like_one(tmp_path, caplog, release, copy):
+    folder = "train/zumba"
+    for name in ("same", "other"):
+        write(tmp_path, **{f"{folder}/{name}.mp4": b"content"})
+    write(tmp_path, **{f"{folder}/{copy.format('same')}.mp4": b"content"})
+    write(tmp_path, **{f"{folder}/{copy.format('other')}.mp4": b"another"})
+    write(tmp_path, **{f"{folder}/{copy.format('alone')}.mp4": b"content"})
+    train = find_one(tmp_path, release)
+    stored = ["same", "other", copy.format("other"), copy.format("alone")]
+    names = sorted(f"{folder}/{name}.mp4" for name in stored)
+    assert sorted(by_id(train).values()) == names
+    same = ("duplicate", f"the same as {folder}/same.mp4")
+    assert train.unmatched == {f"{folder}/{copy.format('same')}.mp4": same}
+    noted = {video.filename: video.notes for video in train.videos if video.notes}
+    assert noted == {
+        f"{folder}/{copy.format('other')}.mp4": ("named like a copy of another video",)
+    }
+    assert "1 videos are named like copies of others, but are none: " in caplog.text
+
+
+def test_find_folder_takes_the_first_folder_for_the_class_and_says_so(tmp_path, caplog):
+    touch(tmp_path, "train/sports/ball/tennis/x.mp4", "train/sports/y.mp4")
+    write_tar(tmp_path, "train/part.tar", "sports/ball/z.mp4")
+    train = find_one(tmp_path, "folder")
+    assert set(labels(train).values()) == {"sports"}
+    noted = {video.filename for video in train.videos if video.notes}
+    assert noted == {
+        "train/sports/ball/tennis/x.mp4",
+        "train/part.tar/sports/ball/z.mp4",
+    }
+    assert (
+        "train: 2 videos lie in folders below those of their classes, which are the "
+        "first ones: train/" in caplog.text
+    )
+
+
+# What is empty because of what is not read.
+
+
+@pytest.mark.parametrize("release", ["k400", "folder"])
+def test_a_split_is_named_that_is_empty_for_what_is_not_read(tmp_path, caplog, release):
+    touch(
+        tmp_path, "train/zumba/1.mp4", "val/1.rar", "val/zumba/2.rar", "val/3.mp4.part"
+    )
+    touch(tmp_path, "test.rar", "other.7z")
+    splits, found = find(tmp_path, release)
+    kinds = "2 archive not read: .rar, 1 unfinished download"
+    assert (
+        f"validation: no video is found; passed over: {kinds}"
+        in caplog.text.replace("1 unfinished download, 2 archive not read: .rar", kinds)
+    )
+    assert "of no split: 1 files are passed over: archive not read: .7z" in caplog.text
+    assert splits["test"].unmatched == {
+        "test.rar": ("archive not read: .rar", "unpack it")
+    }
+    with pytest.raises(
+        ValueError,
+        match=r"video of validation and test, got .* 4 other video files: .*"
+        r"\((1 unfinished download, )?3 archive not read: \.rar.*\); it holds",
+    ):
+        videos.require_videos(found, tmp_path, release)
+
+
+def test_a_class_is_named_that_is_empty_for_what_is_not_read(tmp_path, caplog):
+    touch(tmp_path, "train/yoga/1.mp4", "train/zumba/1.rm", "train/zumba/deep/2.rm")
+    touch(tmp_path, "train/yoga/2.rm")
+    train = find_one(tmp_path, "folder")
+    assert train.num_found == 1
+    assert (
+        "train: class 'zumba' has no video; passed over: 2 format not read: .rm"
+        in caplog.text
+    )
+    assert "class 'yoga'" not in caplog.text
