@@ -25,6 +25,7 @@ from kinetics_clips import (
     serializing,
     videos,
 )
+from kinetics_clips.sources import as_utf8, in_utf8
 from kinetics_clips.videos import RELEASES, Found, Video
 
 if TYPE_CHECKING:  # readers import this module too, and need no video codec
@@ -473,7 +474,7 @@ https://github.com/cvdfoundation/kinetics-dataset
             _log.info("%s", line)
         self.info.metadata["totals"] = report.totals(self._rows)
         self.info.metadata["config"] = self.builder_config.values
-        self.info.metadata["manual_dir"] = str(_root(dl_manager))
+        self.info.metadata["manual_dir"] = as_utf8(in_utf8(str(_root(dl_manager))))
         self.info.metadata["built"] = _now()
         self.info.metadata["versions"] = self._versions()
         if self._store:

@@ -200,8 +200,9 @@ def _list_files(root: Path, bar) -> Listing:
             if not_read is None:
                 others[as_utf8(in_utf8(suffix)) or "without suffix"] += 1
                 continue
-        num_bytes, modified, problem = _examine(entry, inside)
         name = in_utf8(entry.path.removeprefix(f"{root}/"))
+        num_bytes, modified, problem = _examine(entry, inside)
+        problem = _name_problem(name) or problem
         file = File(root, name, num_bytes, modified, problem=not_read or problem)
         if not_read:
             passed_over.append(file)
@@ -486,7 +487,7 @@ def _examine(
     entry: os.DirEntry, inside: Iterable[Path]
 ) -> tuple[int, int, tuple[str, str] | None]:
     """Returns size, time of modification, and problem of a directory's entry."""
-    problem = _name_problem(entry.path)
+    problem = None
     num_bytes = modified = 0
     try:
         if entry.is_symlink():
