@@ -1,10 +1,14 @@
 import collections
 import io
+import json
 import logging
 import os
 import re
+import subprocess
+import sys
 import tarfile
 import unicodedata
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -1345,3 +1349,77 @@ def test_a_class_is_named_that_is_empty_for_what_is_not_read(tmp_path, caplog):
         in caplog.text
     )
     assert "class 'yoga'" not in caplog.text
+
+
+# Locales.
+
+FIND = """
+import json, os, pathlib, sys
+from kinetics_clips import sources, videos
+found = videos.find(pathlib.Path(os.fsdecode(os.environb[b"ROOT"])), "folder")
+facts = {"encoding": sys.getfilesystemencoding(), "classes": found.class_names}
+(train,) = found.splits
+facts["videos"] = [
+    [v.annotation.video_id, v.annotation.label, v.filename, v.problem]
+    for v in sorted(train.videos, key=lambda v: v.filename)
+]
+facts["unmatched"] = train.unmatched
+files = [(v.filename, v.file) for v in train.videos if not v.problem]
+facts["contents"] = {
+    name: (content if isinstance(content, bytes) else content.read_bytes()).decode()
+    for name, content in sources.read(files)
+}
+print(json.dumps(facts))
+"""
+
+
+@pytest.fixture(scope="module")
+def latin_1(tmp_path_factory) -> dict[str, str]:
+    """Makes a locale in which file names are ISO-8859-1; returns its environment."""
+    folder = tmp_path_factory.mktemp("locales")
+    command = ["localedef", "-i", "en_US", "-f", "ISO-8859-1", folder / "l1.ISO-8859-1"]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (FileNotFoundError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"this machine makes no locales: {error}")
+    return {"LOCPATH": str(folder), "LC_ALL": "l1.ISO-8859-1"}
+
+
+@pytest.mark.parametrize("name", ["C", "ISO-8859-1"])
+def test_find_names_videos_alike_in_any_locale(
+    tmp_path, request, monkeypatch, capsys, name
+):
+    root = tmp_path / "root é"
+    touch(
+        root, f"train/{COMPOSED}/é 泳.mp4", f"train/{DECOMPOSED}/2.mp4", "train/泳.rar"
+    )
+    touch(root, os.fsdecode(b"train/b/bad\xe9.mp4"), "train/b/1.mp4")
+    (root / "train/b/é.mp4").symlink_to(root / "train/b/1.mp4")
+    write_tar(root, "train/é.tar", "泳/é.mp4", os.fsdecode(b"bad\xe9.mp4"))
+    with zipfile.ZipFile(root / "train/泳é.zip", "w") as archive:
+        archive.writestr("泳/zip é.mp4", b"x")
+    locale = {"LC_ALL": "C"} if name == "C" else request.getfixturevalue("latin_1")
+    plain = {n: v for n, v in os.environ.items() if not n.startswith(("LC_", "PYTHON"))}
+    done = subprocess.run(
+        [sys.executable, "-c", FIND],
+        env={
+            **plain,
+            **locale,
+            "ROOT": str(root),
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "PYTHONUTF8": "0",
+            "PYTHONCOERCECLOCALE": "0",
+        },
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    monkeypatch.setenv("ROOT", str(root))
+    exec(FIND, {})
+    facts, expected = json.loads(done.stdout), json.loads(capsys.readouterr().out)
+    assert expected.pop("encoding") == "utf-8"
+    assert facts.pop("encoding") == {"C": "ascii"}.get(name, "iso8859-1")
+    assert facts == expected
+    assert facts["classes"] == sorted(["b", COMPOSED, "é", "泳"])
+    assert ["b/é", "b", "train/b/é.mp4", None] in facts["videos"]
+    assert len(facts["contents"]) == 6
