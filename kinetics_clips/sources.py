@@ -316,18 +316,21 @@ def _list_archive(archive: File) -> tuple[File, list[File], list[File], Counter[
     others: Counter[str] = Counter()
     if archive.problem:
         return archive, [], [], others
-    contents: dict[str, archives.Member] = {}  # of files, by their names
+    contents: dict[tuple[str, int], archives.Member] = {}  # files, by name and number
     links: dict[str, str] = {}
     met: Counter[str] = Counter()
     to_list: list[tuple[archives.Member, int]] = []
     try:
         for member in archives.members(archive.path):
-            number = met[member.name] if member.is_file else 0
-            met[member.name] += member.is_file
             member = member._replace(read=None)  # which holds the whole archive
+            number = 0
             if member.is_file:
-                contents.setdefault(member.name, member)
+                number = met[member.name]
+                met[member.name] += 1
+                contents[member.name, number] = member
             elif member.link is not None:
+                # Of several that it may lead to, as in joined archives, the one before.
+                number = max(met[member.link] - 1, 0)
                 links.setdefault(member.name, member.link)
             if re.search(r"(^|/)\.(?!\.(/|$))", member.name):
                 others["dotfiles"] += 1
@@ -338,15 +341,17 @@ def _list_archive(archive: File) -> tuple[File, list[File], list[File], Counter[
     except archives.ERRORS as error:
         archive = dataclasses.replace(archive, problem=("unreadable", str(error)))
     folders = {
-        str(folder) for name in contents for folder in PurePosixPath(name).parents
+        str(folder) for name, _ in contents for folder in PurePosixPath(name).parents
     }
     files: list[File] = []
     passed_over: list[File] = []
     names: set[str] = set()
     for member, number in to_list:
-        target = _target(member.name, links, contents)
-        content = contents.get(target, member)
-        not_read = problem = None
+        target = member.name
+        if member.link is not None:
+            target = _target(member.link, links, met)
+            number = number if target == member.link else 0
+        content = contents.get((target, number))
         if _leads_out(member.name):
             not_read = "unsafe name", "it leads out of its archive"
         elif is_archive(member.name):
@@ -357,12 +362,14 @@ def _list_archive(archive: File) -> tuple[File, list[File], list[File], Counter[
             not_read = _NOT_FOLLOWED
         else:
             not_read = _not_read(member.name)
-        if target not in contents:
+        if content:
+            problem = _size_problem(content.num_bytes)
+        elif member.link is None:
             problem = "not a video", "not a regular file"
-            if member.link is not None:
-                where = "out of" if _leads_out(target) else "nowhere in"
-                problem = "unreadable", f"a link that leads {where} its archive"
-        problem = problem or _size_problem(content.num_bytes)
+        else:
+            where = "out of" if _leads_out(target) else "nowhere in"
+            problem = "unreadable", f"a link that leads {where} its archive"
+        content = content or member
         name = _numbered(member.name, names)
         names.add(name)
         file = File(
@@ -396,10 +403,10 @@ def _leads_out(name: str) -> bool:
     return ".." in name.split("/")
 
 
-def _target(name: str, links: dict[str, str], contents: Container[str]) -> str:
-    """Returns where a link of an archive leads to in the end, through others."""
+def _target(name: str, links: dict[str, str], files: Container[str]) -> str:
+    """Returns where a name in an archive leads to in the end, through links."""
     met = set()
-    while name in links and name not in contents and name not in met:
+    while name in links and name not in files and name not in met:
         met.add(name)
         name = links[name]
     return name
@@ -425,7 +432,7 @@ def _not_read(name: str) -> tuple[str, str] | None:
     if _UNFINISHED.fullmatch(suffix) or (
         (is_video or is_of_archive) and _SET_ASIDE.fullmatch(suffix)
     ):
-        return "unfinished download", f"finish it, or remove it; or remove {suffix}"
+        return "unfinished download", "finish it, or remove it"
     if (is_of_archive and _VOLUME.fullmatch(suffix)) or _OLD_VOLUME.fullmatch(suffix):
         return "archive not read: in parts", "put the parts together"
     if is_video and _NUMBER.fullmatch(suffix):  # as `wget` names what it gets again

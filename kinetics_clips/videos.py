@@ -1,7 +1,7 @@
 """Finds the file of every annotated video; says what is missing or unmatched."""
 
+import contextlib
 import dataclasses
-import filecmp
 import hashlib
 import itertools
 import logging
@@ -177,7 +177,7 @@ def require_videos(found: Found, root: Path, release: str) -> None:
             name: why for split in splits for name, why in split.unmatched.items()
         }
         unmatched = unmatched or found.unmatched
-        kinds = summary_of_passed_over(unmatched)
+        kinds = summary_of_passed_over(unmatched, advise=True)
         raise ValueError(
             f"{root} must hold at least one annotated video of {names}, got "
             f"{sum(len(split.videos) for split in splits)} annotations and "
@@ -188,12 +188,22 @@ def require_videos(found: Found, root: Path, release: str) -> None:
         )
 
 
-def summary_of_passed_over(unmatched: dict[str, tuple[str, str]]) -> str:
-    """Counts what is no question of annotations: `2 archive not read: .rar`, ..."""
-    counts = Counter(reason for reason, _ in unmatched.values())
-    for reason in (NO_ANNOTATION, AMBIGUOUS, DUPLICATE):
-        del counts[reason]
-    return ", ".join(f"{count:,} {reason}" for reason, count in counts.items())
+def summary_of_passed_over(
+    unmatched: dict[str, tuple[str, str]], advise: bool = False
+) -> str:
+    """Counts what is no question of annotations: `2 archive not read: .rar, ...`.
+
+    Args:
+      unmatched: As in `Split`.
+      advise: Whether to say what can be done, too.
+    """
+    counts = Counter(
+        f"{reason}, {detail}" if advise else reason
+        for reason, detail in unmatched.values()
+        if reason not in (NO_ANNOTATION, AMBIGUOUS, DUPLICATE)
+    )
+    listed = (f"{count:,} {what}" for what, count in counts.most_common(10))
+    return ("; " if advise else ", ").join(listed)
 
 
 def _find_folders(root: Path) -> Found:
@@ -257,39 +267,55 @@ def _without_leftovers(
     named: dict[PurePosixPath, list[File]] = defaultdict(list)
     for file in files:
         named[file.unpacked.with_suffix("")].append(file)
-    kept, leftovers = [], []
+    looked_at = []
     for path, same_named in named.items():
         leftover, copy = _LEFTOVER.fullmatch(path.name), _COPY.fullmatch(path.name)
         name = leftover[1] if leftover else copy and (copy["before"] or copy["of"])
         others = named.get(path.with_name(name), []) if name else []
-        for file in same_named:
-            same = copy and next((one for one in others if _same(file, one)), None)
-            if leftover and others:
-                detail = f"of the download of {others[0].filename}"
-                leftovers.append((file, (LEFTOVER, detail)))
-            elif same:
-                detail = f"the same as {same.filename}"
-                leftovers.append((file, (DUPLICATE, detail)))
-            elif leftover:
-                kept.append((file, (NAMED_LIKE_A_LEFTOVER,)))
-            else:
-                kept.append((file, (NAMED_LIKE_A_COPY,) if others else ()))
+        looked_at += [(file, bool(leftover), others) for file in same_named]
+    digests = _digests(
+        [file, *others] for file, is_left, others in looked_at if not is_left
+    )
+    kept, leftovers = [], []
+    for file, is_left, others in looked_at:
+        same = _same_as(file, others, digests)
+        if is_left and others:
+            detail = f"of the download of {others[0].filename}"
+            leftovers.append((file, (LEFTOVER, detail)))
+        elif same:
+            leftovers.append((file, (DUPLICATE, f"the same as {same.filename}")))
+        elif is_left:
+            kept.append((file, (NAMED_LIKE_A_LEFTOVER,)))
+        else:
+            kept.append((file, (NAMED_LIKE_A_COPY,) if others else ()))
     return kept, leftovers
 
 
-def _same(one: File, other: File) -> bool:
-    """Tells whether two files have the same content.
+def _digests(groups: Iterable[Sequence[File]]) -> dict[File, bytes]:
+    """Reads the files that others of their group have the size of: what is in them."""
+    wanted: dict[File, None] = {}
+    for group in groups:
+        sizes = Counter(file.num_bytes for file in group)
+        for file in group:
+            if sizes[file.num_bytes] > 1 and not file.problem:
+                wanted[file] = None
+    digests = {}
+    for file, content in sources.read((file, file) for file in wanted):
+        if isinstance(content, bytes):
+            digests[file] = hashlib.blake2b(content).digest()
+        elif isinstance(content, Path):
+            # Whoever is to encode a file that cannot be read will say so.
+            with contextlib.suppress(OSError), content.open("rb") as opened:
+                digests[file] = hashlib.file_digest(opened, hashlib.blake2b).digest()
+    return digests
 
-    Of those in archives, which cannot be read by the way, their sizes tell.
-    """
-    if one.num_bytes != other.num_bytes:
-        return False
-    try:
-        return bool(one.archive or other.archive) or filecmp.cmp(
-            one.path, other.path, shallow=False
-        )
-    except OSError:  # whoever encodes it will say so
-        return False
+
+def _same_as(
+    file: File, others: Iterable[File], digests: dict[File, bytes]
+) -> File | None:
+    """Returns the first of other files that has the same content."""
+    digest = digests.get(file)
+    return digest and next((one for one in others if digests.get(one) == digest), None)
 
 
 def _find_kinetics(root: Path, release: str) -> Found:
@@ -451,24 +477,34 @@ def _resolve(
     for video in matched:
         by_id[video.annotation.video_id].append(video)
     videos = [Video(one, None) for one in annotated if one.video_id not in by_id]
-    for of_one_id in list(by_id.values()):
-        first, *others = sorted(of_one_id, key=lambda video: _rank(video.file))
-        used = [first]
+    groups = list(by_id.values())
+    digests = _digests(
+        [video.file for video in group]
+        for group in groups
+        if _is_named_by_path(group[0])
+    )
+    for group in groups:
+        first, *others = sorted(group, key=lambda video: _rank(video.file))
+        used = {first.file: first}
         for video in others:
-            same = next((o for o in used if _same(video.file, o.file)), None)
+            same = _same_as(video.file, used, digests)
             # What a path names may be other videos, as `clip.mp4` and `clip.avi` are.
-            if "/" in video.annotation.video_id and not (same or video.problem):
+            if _is_named_by_path(video) and not (same or video.problem):
                 video_id = _own_id(video, by_id)
                 by_id[video_id] = []
                 annotation = dataclasses.replace(video.annotation, video_id=video_id)
                 notes = (*video.notes, SHARED_NAME)
-                used.append(Video(annotation, video.file, notes))
+                used[video.file] = Video(annotation, video.file, notes)
             else:
-                detail = f"{(same or first).filename} is used"
+                detail = f"{(same or first.file).filename} is used"
                 unmatched[video.filename] = (DUPLICATE, detail)
-        videos += used
+        videos += used.values()
     videos.sort(key=lambda video: _hash(video.annotation.video_id))
     return Split(name, videos, unmatched)
+
+
+def _is_named_by_path(video: Video) -> bool:
+    return "/" in video.annotation.video_id
 
 
 def _own_id(video: Video, taken: Container[str]) -> str:

@@ -453,7 +453,11 @@ def test_all_files_of_one_name_in_an_archive_are_read(tmp_path, suffix):
         with tarfile.open(path, f"w:{suffix[5:]}") as archive:
             for name, content in members:
                 add(archive, name, content)
-    contents = read_all(sources.list_files(tmp_path).files)
+    files = sources.list_files(tmp_path).files
+    contents = read_all(files)
+    assert {file.name: file.num_bytes for file in files} == {
+        name: len(content) for name, content in contents.items()
+    }
     assert contents == {
         f"a{suffix}/a/one.mp4": b"old",
         f"a{suffix}/a/one (2).mp4": b"newer",
@@ -788,6 +792,25 @@ def test_links_within_an_archive_have_the_content_they_lead_to(tmp_path, suffix)
     assert contents == {
         f"x{suffix}/a/real.mp4": b"real",
         f"x{suffix}/a/to_hidden.mp4": b"hidden",
+    }
+
+
+@pytest.mark.parametrize("suffix", COMPRESS)
+@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE])
+def test_links_lead_to_a_member_of_their_own_archive_among_joined_ones(
+    tmp_path, suffix, kind
+):
+    parts = []
+    for content in (b"one", b"another"):
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as archive:
+            add(archive, "blob", content)
+            add(archive, "link.mp4", b"", type=kind, linkname="blob")
+        parts.append(COMPRESS[suffix](buffer.getvalue()))
+    (tmp_path / f"x{suffix}").write_bytes(b"".join(parts))
+    assert read_all(sources.list_files(tmp_path).files) == {
+        f"x{suffix}/link.mp4": b"one",
+        f"x{suffix}/link (2).mp4": b"another",
     }
 
 

@@ -942,7 +942,7 @@ def test_require_videos_names_damaged_archives(tmp_path):
     touch(tmp_path, "train.tar")
     found = videos.find(tmp_path, "folder")
     with pytest.raises(
-        ValueError, match=r"1 other video files: train\.tar \(1 unreadable\); "
+        ValueError, match=r"train\.tar \(1 unreadable, truncated header\); it"
     ):
         videos.require_videos(found, tmp_path, "folder")
 
@@ -1222,6 +1222,24 @@ def test_find_folder_stores_different_videos_of_one_name(tmp_path, caplog):
         assert len(renamed) == (3 if split is train else 2)
 
 
+def test_find_folder_tells_videos_of_one_size_apart(tmp_path):
+    write(tmp_path, **{"train/a/1.mp4": b"1", "train/a/1.avi": b"2"})
+    for name, content in (("a", b"1"), ("b", b"3")):
+        touch(tmp_path, f"train/{name}.tar")
+        with tarfile.open(tmp_path / f"train/{name}.tar", "w") as archive:
+            info = tarfile.TarInfo("a/1.mkv")
+            info.size = 1
+            archive.addfile(info, io.BytesIO(content))
+    train = find_one(tmp_path, "folder")
+    assert by_id(train) == {
+        "a/1": "train/a.tar/a/1.mkv",
+        "a/1.avi": "train/a/1.avi",
+        "a/1.mkv": "train/b.tar/a/1.mkv",
+    }
+    why = ("duplicate", "train/a.tar/a/1.mkv is used")
+    assert train.unmatched == {"train/a/1.mp4": why}
+
+
 @pytest.mark.parametrize("release", ["k400", "folder"])
 def test_find_stores_the_videos_of_an_archive_that_was_unpacked_once(tmp_path, release):
     names = ["1.mp4", "2.mp4", f"{ONE_ID}.mp4"]
@@ -1334,7 +1352,7 @@ def test_a_split_is_named_that_is_empty_for_what_is_not_read(tmp_path, caplog, r
     with pytest.raises(
         ValueError,
         match=r"video of validation and test, got .* 4 other video files: .*"
-        r"\((1 unfinished download, )?3 archive not read: \.rar.*\); it holds",
+        r"\(3 archive not read: \.rar, unpack it; 1 unfinished download, finish it",
     ):
         videos.require_videos(found, tmp_path, release)
 
