@@ -55,11 +55,20 @@ _UNFINISHED = re.compile(
 )
 # Behind the suffix of a video or of an archive.
 _SET_ASIDE = re.compile(r"\.(tmp|temp|bak|old|orig)")
-_NUMBER = re.compile(r"\.\d{1,3}")
+_MORE = re.compile(r"(.*?[a-z0-9])(\.\d{1,3}|\W*\(\d{1,3}\)|\W+copy( \d+)?|[\W_]+)")
 _VOLUME = re.compile(r"\.(\d{2,3}|[a-z]{2})")
 _OLD_VOLUME = re.compile(r"\.[rz]\d\d")
 
+# How files of the formats above begin.
+_STARTS = re.compile(
+    rb"....ftyp|\x1aE\xdf\xa3|RIFF....AVI |FLV\x01|OggS|0&\xb2u|\0\0\x01[\xb3\xba]"
+    rb"|G.{187}G",
+    re.DOTALL,
+)
+
 _NOT_FOLLOWED = "link not followed", "a link to a folder"
+_NO_SUFFIX = "format not read: without suffix", "add it, such as .mp4"
+TABLE_NOT_READ = "table not read: in an archive"
 
 # Reasons in `Listing.passed_over` that `list_files` logs itself.
 SAID = frozenset({"unreadable", "empty", "not a video", _NOT_FOLLOWED[0]})
@@ -197,6 +206,8 @@ def _list_files(root: Path, bar) -> Listing:
         not_read = None
         if not is_table and suffix not in SUFFIXES and not is_archive(entry.name):
             not_read = _not_read(entry.name)
+            if not suffix and _starts_like_a_video(entry):
+                not_read = _NO_SUFFIX
             if not_read is None:
                 others[as_utf8(in_utf8(suffix)) or "without suffix"] += 1
                 continue
@@ -356,6 +367,8 @@ def _list_archive(archive: File) -> tuple[File, list[File], list[File], Counter[
             not_read = "unsafe name", "it leads out of its archive"
         elif is_archive(member.name):
             not_read = "archive not read: in an archive", "unpack the outer one"
+        elif member.name.lower().endswith(".csv"):
+            not_read = TABLE_NOT_READ, "unpack the archive"
         elif _may_lead_to_a_folder(member):
             if target not in folders and not _leads_out(target):
                 continue
@@ -390,6 +403,7 @@ def _is_of_interest(member: archives.Member) -> bool:
     return (
         PurePosixPath(member.name).suffix.lower() in SUFFIXES
         or is_archive(member.name)
+        or member.name.lower().endswith(".csv")
         or _not_read(member.name) is not None
         or _may_lead_to_a_folder(member)
     )
@@ -435,15 +449,30 @@ def _not_read(name: str) -> tuple[str, str] | None:
         return "unfinished download", "finish it, or remove it"
     if (is_of_archive and _VOLUME.fullmatch(suffix)) or _OLD_VOLUME.fullmatch(suffix):
         return "archive not read: in parts", "put the parts together"
-    if is_video and _NUMBER.fullmatch(suffix):  # as `wget` names what it gets again
-        return f"format not read: {inner} and a number", "rename it"
-    if suffix in _COMPRESSED and (is_video or inner in ("", ".tar", *TABLE_SUFFIXES)):
+    if suffix in _COMPRESSED and inner in TABLE_SUFFIXES:
+        return TABLE_NOT_READ, "unpack it"
+    if suffix in _COMPRESSED and (is_video or inner in ("", ".tar")):
         return f"archive not read: {inner}{suffix}", "unpack it"
     if suffix in _OTHER_ARCHIVES:
         return f"archive not read: {suffix}", "unpack it"
     if suffix in _OTHER_VIDEOS:
         return f"format not read: {suffix}", "convert it, as by ffmpeg -i OLD NEW.mp4"
+    # `wget` names so what it gets again, and file managers what they copy.
+    if more := _MORE.fullmatch(name.lower()):
+        inner = os.path.splitext(more[1])[1]
+        if inner in SUFFIXES or is_archive(more[1]):
+            return f"format not read: more behind {inner}", "rename it"
     return None
+
+
+def _starts_like_a_video(entry: os.DirEntry) -> bool:
+    try:
+        if entry.is_file():  # opening a pipe would wait for ever
+            with open(entry.path, "rb") as file:
+                return _STARTS.match(file.read(200)) is not None
+    except OSError as error:
+        _log.warning("%s: passed over: %s", as_utf8(in_utf8(entry.path)), error)
+    return False
 
 
 def _name(file: File) -> str:

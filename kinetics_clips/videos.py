@@ -232,6 +232,8 @@ def _find_folders(root: Path) -> Found:
     for file, why in leftovers:
         unmatched[_place(file)[0] or NO_SPLIT][file.filename] = why
     for file in listing.passed_over:
+        if file.problem[0] == sources.TABLE_NOT_READ:
+            continue  # folders tell all
         word = PurePosixPath(file.name).parts[0].split(".")[0].lower()
         split = annotations.SPLIT_OF_WORD.get(word) or _place(file)[0]
         unmatched[split or NO_SPLIT][file.filename] = file.problem

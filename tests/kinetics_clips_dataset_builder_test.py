@@ -3,6 +3,7 @@ import logging
 import os
 import shutil
 import tarfile
+import zipfile
 from pathlib import Path
 
 import filelock
@@ -461,6 +462,93 @@ def test_a_damaged_archive_costs_what_lies_behind_the_damage(tmp_path, caplog):
     assert 0 < len(stored) < 6
     assert "1 archives could not be read to their end: train/a.tar" in caplog.text
     assert statuses(builder)["train/a.tar"] == ("unmatched", "unreadable")
+
+
+def test_copies_as_they_are_are_stored_whole_and_reported_by_rule(tmp_path):
+    """The table of the README: which frames are stored of each, and its row."""
+    root, packed = tmp_path / "videos", tmp_path / "packed"
+    names = [
+        "clip.avi",
+        "clip.mp4",
+        "ID.mp4",
+        "ID.f137.mp4",
+        "other.mp4",
+        "cafe\u0301.mp4",
+    ]
+    names += ["deep/er/x.mp4", "other (1).mp4", "2.f137.mp4", "caf\u00e9.mp4"]
+    loose = {f"train/a/{name}": number for number, name in enumerate(names, 1)}
+    inside = {f"{number}.mp4": number for number in range(20, 25)}
+    for folder, videos in ((root, loose), (packed, inside)):
+        for name, number in videos.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            synthetic.write_video(
+                folder / name, 3, height=64, width=96, first_number=10 * number
+            )
+    shutil.copy(root / "train/a/ID.mp4", root / "train/a/ID (1).mp4")
+    for name in ("all.rar", "b.mp4.part", "c.rm"):
+        (root / "train/a" / name).write_bytes(b"x")
+
+    def tar(suffix: str, *members: str) -> bytes:
+        path = packed / f"x.tar{suffix}"
+        with tarfile.open(path, f"w:{suffix[1:]}") as archive:
+            for member in members:
+                archive.add(packed / member, f"b/{member}")
+            link = tarfile.TarInfo(f"b/link to {members[0]}")
+            link.type, link.linkname = tarfile.SYMTYPE, members[0]
+            archive.addfile(link)
+        return path.read_bytes()
+
+    (root / "train/joined.tar.gz").write_bytes(
+        tar(".gz", "20.mp4") + tar(".gz", "21.mp4")
+    )
+    (root / "train/one.tar.xz").write_bytes(tar(".xz", "22.mp4", "23.mp4"))
+    with zipfile.ZipFile(root / "train/b.zip", "w") as archive:
+        archive.write(packed / "24.mp4", "24.mp4")
+    builder = build(root, tmp_path / "data")
+    spec = kinetics_clips.ClipSpec(length=1)
+    source = kinetics_clips.ClipSource(builder, "train", spec, seed=0)
+    numbers = {}
+    for index in range(len(source)):
+        clip = source[index]
+        number = synthetic.read_number(clip["video"][0])
+        numbers[clip["video_id"].decode()] = number // 10
+    assert numbers == {
+        "a/clip": 1,
+        "a/clip.mp4": 2,
+        "a/ID": 3,
+        "a/other": 5,
+        "a/other (1)": 8,
+        "a/caf\u00e9": 6,
+        "a/caf\u00e9.mp4": 10,
+        "a/deep/er/x": 7,
+        "a/2.f137": 9,
+        **{f"b/{name.removesuffix('.mp4')}": number for name, number in inside.items()},
+        "b/link to 20": 20,
+        "b/link to 21": 21,
+        "b/link to 22": 22,
+    }
+    rows = read_report(builder)
+    at = "train/a/"
+    unmatched = {
+        row["filename"]: (row["reason"], row["detail"])
+        for row in rows
+        if row["status"] == "unmatched"
+    }
+    assert unmatched == {
+        f"{at}ID.f137.mp4": ("leftover", f"of the download of {at}ID.mp4"),
+        f"{at}ID (1).mp4": ("duplicate", f"the same as {at}ID.mp4"),
+        f"{at}all.rar": ("archive not read: .rar", "unpack it"),
+        f"{at}b.mp4.part": ("unfinished download", "finish it, or remove it"),
+        f"{at}c.rm": (
+            "format not read: .rm", "convert it, as by ffmpeg -i OLD NEW.mp4"),
+    }  # fmt: skip
+    assert {row["filename"]: row["notes"] for row in rows if row["notes"]} == {
+        f"{at}clip.mp4": "another video has the same name",
+        f"{at}caf\u00e9.mp4": "another video has the same name",
+        f"{at}other (1).mp4": "named like a copy of another video",
+        f"{at}2.f137.mp4": "named like a leftover of a download",
+        f"{at}deep/er/x.mp4": "lies in a folder below that of its class",
+    }
 
 
 def test_duplicates_are_resolved_before_the_work_starts(tmp_path, caplog):

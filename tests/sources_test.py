@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from kinetics_clips import archives, sources
+from kinetics_clips import archives, sources, synthetic
 from kinetics_clips.sources import File
 
 CONTENTS = {f"{name}.mp4": name.encode() * 3000 for name in "abc"}
@@ -1023,13 +1023,19 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path, monkeypatch):
         ("a.tar.zst", "archive not read: .tar.zst"),
         ("a.tar.lz4", "archive not read: .tar.lz4"),
         ("a.mp4.gz", "archive not read: .mp4.gz"),
-        ("train.csv.gz", "archive not read: .csv.gz"),
+        ("train.csv.gz", "table not read: in an archive"),
         ("a.gz", "archive not read: .gz"),
         ("a.rm", "format not read: .rm"),
         ("a.RMVB", "format not read: .rmvb"),
         ("a.wtv", "format not read: .wtv"),
         ("a.swf", "format not read: .swf"),
-        ("a.mp4.1", "format not read: .mp4 and a number"),
+        ("a.mp4.1", "format not read: more behind .mp4"),
+        ("a.mp4 ", "format not read: more behind .mp4"),
+        ("a.mkv~", "format not read: more behind .mkv"),
+        ("a.mp4\u200b", "format not read: more behind .mp4"),
+        ("a.mp4 (1)", "format not read: more behind .mp4"),
+        ("a.avi copy 2", "format not read: more behind .avi"),
+        ("a.tar.gz.1", "format not read: more behind .gz"),
         ("a.mp4.part", "unfinished download"),
         ("a.f137.mp4.part", "unfinished download"),
         ("a.mp4.part-Frag12", "unfinished download"),
@@ -1055,6 +1061,27 @@ def test_what_may_hold_videos_and_is_not_read_is_reported(tmp_path, name, reason
     expected = {f"train/{name}": reason, f"x.tar/a/{name}": reason} if reason else {}
     assert found == expected
     assert names(listing) == []
+
+
+def test_tables_in_archives_are_reported(tmp_path):
+    write_tar(tmp_path / "x.tar", {"annotations/train.csv": b"x", "a/one.mp4": b"x"})
+    assert passed_over(sources.list_files(tmp_path)) == {
+        "x.tar/annotations/train.csv": (
+            "table not read: in an archive", "unpack the archive")
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".avi"])
+def test_videos_without_a_suffix_are_reported(tmp_path, suffix):
+    synthetic.write_video(tmp_path / f"a{suffix}", 3, height=32, width=48)
+    (tmp_path / f"a{suffix}").rename(tmp_path / "dQw4w9WgXcQ")
+    (tmp_path / "README").write_text("ftyp, and what else mp4 files begin with")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "absent")
+    listing = sources.list_files(tmp_path)
+    assert {name: why for name, (why, _) in passed_over(listing).items()} == {
+        "dQw4w9WgXcQ": "format not read: without suffix"
+    }
 
 
 def test_archives_in_archives_are_reported(tmp_path):

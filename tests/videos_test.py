@@ -1357,6 +1357,15 @@ def test_a_split_is_named_that_is_empty_for_what_is_not_read(tmp_path, caplog, r
         videos.require_videos(found, tmp_path, release)
 
 
+def test_tables_in_archives_matter_to_kinetics_alone(tmp_path, caplog):
+    write_tar(tmp_path, "train/zumba.tar", "1.mp4", "train.csv")
+    assert find_one(tmp_path, "folder").unmatched == {}
+    assert reasons(find_one(tmp_path, "k400").unmatched) == {
+        "train/zumba.tar/train.csv": "table not read: in an archive"
+    }
+    assert "train: 1 files are passed over: table not read: in an" in caplog.text
+
+
 def test_a_class_is_named_that_is_empty_for_what_is_not_read(tmp_path, caplog):
     touch(tmp_path, "train/yoga/1.mp4", "train/zumba/1.rm", "train/zumba/deep/2.rm")
     touch(tmp_path, "train/yoga/2.rm")
