@@ -20,23 +20,23 @@ _log = logging.getLogger(__name__)
 _Key = TypeVar("_Key")
 
 SUFFIXES = frozenset({
-    ".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".mpg", ".mpeg",
-    ".ts", ".mts", ".m2ts", ".flv", ".wmv", ".asf", ".ogv",
+    ".264", ".265", ".3g2", ".3gp", ".3gp2", ".3gpp", ".asf", ".av1", ".avc", ".avi",
+    ".dif", ".divx", ".dv", ".dvr-ms", ".f4v", ".flv", ".gif", ".h263", ".h264",
+    ".h265", ".hevc", ".ivf", ".m1v", ".m2p", ".m2t", ".m2ts", ".m2v", ".m4v", ".mj2",
+    ".mk3d", ".mkv", ".mod", ".mov", ".mp2v", ".mp4", ".mp4v", ".mpe", ".mpeg",
+    ".mpeg1", ".mpeg2", ".mpeg4", ".mpg", ".mpv", ".mts", ".mxf", ".nut", ".obu",
+    ".ogm", ".ogv", ".ogx", ".qt", ".rm", ".rmvb", ".tod", ".tp", ".trp", ".ts", ".vc1",
+    ".vob", ".vro", ".webm", ".wm", ".wmv", ".wtv", ".xvid", ".y4m",
 })  # fmt: skip
 
 TABLE_SUFFIXES = frozenset({".csv", ".txt"})  # CVDF's lists of Kinetics-600 are .txt
 
 # Other names of videos, and of what may hold some: said to be passed over.
 _OTHER_VIDEOS = frozenset({
-    ".264", ".265", ".3g2", ".3gp2", ".3gpp", ".amv", ".av1", ".avc",
-    ".bik", ".braw", ".cine", ".dav", ".dif", ".divx", ".dv", ".dvr-ms", ".evo",
-    ".f4p", ".f4v", ".gif", ".gifv", ".h261", ".h263", ".h264", ".h265", ".hevc",
-    ".ifv", ".insv", ".ismv", ".ivf", ".jpgv", ".lrv", ".m1v", ".m2p", ".m2t", ".m2v",
-    ".m4p", ".mj2", ".mjp2", ".mjpeg", ".mjpg", ".mk3d", ".mod", ".moov", ".mp2v",
-    ".mp4v", ".mpe", ".mpeg1", ".mpeg2", ".mpeg4", ".mpv", ".mve", ".mxf", ".nsv",
-    ".nut", ".obu", ".ogm", ".ogx", ".qt", ".r3d", ".rm", ".rmvb", ".roq",
-    ".smk", ".swf", ".tod", ".tp", ".trp", ".vc1", ".vdr", ".viv", ".vob", ".vp8",
-    ".vp9", ".vro", ".wm", ".wtv", ".xesc", ".xvid", ".y4m", ".yuv",
+    ".amv", ".bik", ".braw", ".cine", ".dav", ".evo", ".f4p", ".gifv", ".h261", ".ifv",
+    ".insv", ".ismv", ".jpgv", ".lrv", ".m4p", ".mjp2", ".mjpeg", ".mjpg", ".moov",
+    ".mve", ".nsv", ".r3d", ".roq", ".smk", ".swf", ".vdr", ".viv", ".vp8", ".vp9",
+    ".xesc", ".yuv",
 })  # fmt: skip
 _OTHER_ARCHIVES = frozenset({
     ".7z", ".ace", ".alz", ".arj", ".cab", ".cpio", ".dmg",

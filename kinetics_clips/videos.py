@@ -184,7 +184,8 @@ def require_videos(found: Found, root: Path, release: str) -> None:
             f"{len(unmatched)} other video files{_first(unmatched)}"
             f"{f' ({kinds})' if kinds else ''}; it holds "
             f"{_listing(root)}.\nExpected, with videos that end in "
-            f"{', '.join(sorted(sources.SUFFIXES))}:\n{layout(release)}"
+            ".mp4, .mkv, .webm, .avi, .mov, .mpg or the like:\n"
+            f"{layout(release)}"
         )
 
 

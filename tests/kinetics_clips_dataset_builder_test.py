@@ -485,7 +485,7 @@ def test_copies_as_they_are_are_stored_whole_and_reported_by_rule(tmp_path):
                 folder / name, 3, height=64, width=96, first_number=10 * number
             )
     shutil.copy(root / "train/a/ID.mp4", root / "train/a/ID (1).mp4")
-    for name in ("all.rar", "b.mp4.part", "c.rm"):
+    for name in ("all.rar", "b.mp4.part", "c.swf"):
         (root / "train/a" / name).write_bytes(b"x")
 
     def tar(suffix: str, *members: str) -> bytes:
@@ -539,8 +539,8 @@ def test_copies_as_they_are_are_stored_whole_and_reported_by_rule(tmp_path):
         f"{at}ID (1).mp4": ("duplicate", f"the same as {at}ID.mp4"),
         f"{at}all.rar": ("archive not read: .rar", "unpack it"),
         f"{at}b.mp4.part": ("unfinished download", "finish it, or remove it"),
-        f"{at}c.rm": (
-            "format not read: .rm", "convert it, as by ffmpeg -i OLD NEW.mp4"),
+        f"{at}c.swf": (
+            "format not read: .swf", "convert it, as by ffmpeg -i OLD NEW.mp4"),
     }  # fmt: skip
     assert {row["filename"]: row["notes"] for row in rows if row["notes"]} == {
         f"{at}clip.mp4": "another video has the same name",

@@ -197,7 +197,7 @@ def test_what_is_said_of_a_dataset(builder, rows, level, text):
         ("", "x.mp4"),
         ("unfinished download", "x.mp4.part"),
         ("archive not read: .rar", "x.rar"),
-        ("format not read: .rm", "x.rm"),
+        ("format not read: .swf", "x.swf"),
         ("unreadable", "x.tar"),
         ("link not followed", "x"),
     ],

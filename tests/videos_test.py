@@ -886,7 +886,7 @@ def test_require_videos_shows_the_layout_where_there_is_no_split(tmp_path, relea
     assert message.startswith(
         f"{tmp_path} must hold at least one annotated video of any split, got 0 "
         "annotations and 1 other video files: videos/one.mp4; it holds readme.md, "
-        "videos/.\nExpected, with videos that end in .3gp, .asf, .avi, "
+        "videos/.\nExpected, with videos that end in .mp4, .mkv, .webm, "
     )
     assert ".mp4" in message
     assert message.endswith(":\n" + videos.layout(release))
@@ -1367,12 +1367,12 @@ def test_tables_in_archives_matter_to_kinetics_alone(tmp_path, caplog):
 
 
 def test_a_class_is_named_that_is_empty_for_what_is_not_read(tmp_path, caplog):
-    touch(tmp_path, "train/yoga/1.mp4", "train/zumba/1.rm", "train/zumba/deep/2.rm")
-    touch(tmp_path, "train/yoga/2.rm")
+    touch(tmp_path, "train/yoga/1.mp4", "train/zumba/1.swf", "train/zumba/deep/2.swf")
+    touch(tmp_path, "train/yoga/2.swf")
     train = find_one(tmp_path, "folder")
     assert train.num_found == 1
     assert (
-        "train: class 'zumba' has no video; passed over: 2 format not read: .rm"
+        "train: class 'zumba' has no video; passed over: 2 format not read: .swf"
         in caplog.text
     )
     assert "class 'yoga'" not in caplog.text
