@@ -1,14 +1,16 @@
 """Reads what a video shows: from Kinetics CSVs, and from the names of folders."""
 
-import csv
 import dataclasses
 import importlib.resources
 import logging
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from kinetics_clips import tables
 
 _log = logging.getLogger(__name__)
 
@@ -23,6 +25,13 @@ SPLIT_OF_WORD = {word: split for split, words in SPLITS.items() for word in word
 _REQUIRED = ("youtube_id", "time_start", "time_end")
 
 _YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}")
+# A row without a header, in any dialect: an id, and two times behind it.
+_ROW = re.compile(
+    rf"(?m)(?:^|\W){_YOUTUBE_ID.pattern}\W{{1,3}}\d+\S{{0,4}}\W{{1,3}}\d+"
+)
+
+_MAX_SHOWN = 10  # bad rows in an error
+
 _SECONDS = r"_([0-9]{1,6})(?:\.[0-9]*)?"
 _STEM = re.compile(f"({_YOUTUBE_ID.pattern})(?:{_SECONDS}{_SECONDS})?")
 
@@ -107,54 +116,95 @@ def video_id_of(youtube_id: str, start: int, end: int) -> str:
     return f"{youtube_id}_{start:06d}_{end:06d}"
 
 
+class BadRow(NamedTuple):
+    """A row that cannot be understood.
+
+    Attributes:
+      path: The table.
+      line: Number of the row's last line, from 1 on.
+      split: The split that the file's name tells, or None.
+      problem: What must hold, and what was got.
+    """
+
+    path: Path
+    line: int
+    split: str | None
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.path}, line {self.line}: {self.problem}"
+
+
 def is_table(path: Path) -> bool:
-    """Tells whether a CSV has a Kinetics annotation file's columns."""
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        # A line of a file that is no CSV may be of any length.
-        first = file.readline(10_000)
-    return set(_REQUIRED) <= set(*csv.reader([first]))
+    """Tells whether a table has the columns of Kinetics annotations."""
+    try:
+        return set(_REQUIRED) <= set(tables.columns(path, _REQUIRED))
+    except ValueError:  # in no encoding
+        return False
 
 
-def read_csv(path: Path, labels: Labels) -> list[Annotation]:
+def looks_like_table(path: Path) -> bool:
+    """Tells whether a file that is no such table may have been meant for one."""
+    start = tables.start(path)
+    words = re.findall("[a-z]+", start.lower())
+    return "youtube" in words or _ROW.search(start) is not None
+
+
+def read_csv(path: Path, labels: Labels) -> tuple[list[Annotation], list[BadRow]]:
     """Reads one annotation file of a Kinetics release, by the names in its header.
 
     The split of a row is what its column `split` or else the file's name says.
 
     Args:
-      path: A CSV with the columns `youtube_id`, `time_start`, `time_end` and, but for
-        the test split, `label`; others are passed over.
+      path: A table with the columns `youtube_id`, `time_start`, `time_end` and, but for
+        the test split, `label`; others are passed over. In any dialect that `tables`
+        understands.
       labels: The release's class names.
 
     Returns:
-      One annotation a row, in the file's order.
+      One annotation a row, in the file's order, without those of the bad rows; and
+      these.
 
     Raises:
-      ValueError: If a column is missing or a row cannot be understood; names the file
-        and the line.
+      ValueError: If a column is missing or there twice, or the file is no text; names
+        the file.
     """
-    # UTF-8 with or without a byte order mark.
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file)
+    found = tables.columns(path, _REQUIRED)
+    for column in _REQUIRED:
+        if column not in found:
+            raise ValueError(
+                f"{path} must have a column {column!r}, got "
+                f"{_shown(', '.join(found)) or 'an empty file'}. Use the "
+                "official Kinetics CSV of this split."
+            )
+    for column in (*_REQUIRED, "label", "split"):
+        if found.count(column) > 1:
+            raise ValueError(
+                f"{path}, line 1: each column must be there once, got {column!r} "
+                f"{found.count(column)} times."
+            )
+    split = split_of(path.stem)
+    annotated: list[Annotation] = []
+    bad: list[BadRow] = []
+    for line, row in tables.rows(path, _REQUIRED):
         try:
-            columns = rows.fieldnames or []
-            for column in _REQUIRED:
-                if column not in columns:
-                    raise ValueError(
-                        f"{path} must have a column {column!r}, got "
-                        f"{_shown(', '.join(columns)) or 'an empty file'}. Use the "
-                        "official Kinetics CSV of this split."
-                    )
-            for column in (*_REQUIRED, "label", "split"):
-                if columns.count(column) > 1:
-                    raise _RowError(
-                        f"each column must be there once, got {column!r} "
-                        f"{columns.count(column)} times."
-                    )
-            return [_parse_row(row, split_of(path.stem), labels) for row in rows]
-        except UnicodeDecodeError as error:  # met a block ahead of the line
-            raise ValueError(f"{path} must be UTF-8 text: {error}.") from error
-        except (csv.Error, _RowError) as error:
-            raise ValueError(f"{path}, line {rows.line_num}: {error}") from error
+            annotated.append(_parse_row(row, split, labels))
+        except _RowError as error:
+            bad.append(BadRow(path, line, split, str(error)))
+    return annotated, bad
+
+
+def require_no_bad_rows(bad: Sequence[BadRow]) -> None:
+    """Raises ValueError that shows the first bad rows, and says how many there are."""
+    if not bad:
+        return
+    rows = "row" if len(bad) == 1 else f"{len(bad):,} rows"
+    more = f"\n... and {len(bad) - _MAX_SHOWN:,} more" if len(bad) > _MAX_SHOWN else ""
+    raise ValueError(
+        "\n".join(map(str, bad[:_MAX_SHOWN]))
+        + f"{more}\nMend the {rows}, or go on without: --skip-bad-rows, or "
+        "Builder(skip_bad_rows=True)."
+    )
 
 
 class _RowError(ValueError):
@@ -175,9 +225,12 @@ def _parse_row(row: dict, split_of_file: str | None, labels: Labels) -> Annotati
         )
     youtube_id = row["youtube_id"] or ""
     if not _YOUTUBE_ID.fullmatch(youtube_id):
+        spreadsheet = youtube_id.startswith("#") or len(youtube_id) == 10
         raise _RowError(
             "youtube_id must be 11 letters, digits, '-' or '_', "
             f"got {_shown(youtube_id)!r}."
+            + " A spreadsheet may have changed it: use the original file."
+            * spreadsheet
         )
     start, end = (_seconds(row, column) for column in ("time_start", "time_end"))
     text = row.get("label") or ""
@@ -199,7 +252,8 @@ def _shown(text: str | None) -> str | None:
 
 def _seconds(row: dict, column: str) -> int:
     try:
-        seconds = int(float(row[column]))  # copies say 10.0 as well as 10
+        # Copies say 10.0 as well as 10, and 10,0 where that is the decimal point.
+        seconds = int(float((row[column] or "").replace(",", ".")))
     except (TypeError, ValueError, OverflowError):
         seconds = -1
     if not 0 <= seconds < 1_000_000:

@@ -289,6 +289,7 @@ def _builder(
         data_dir=args.data_dir,
         num_workers=args.workers,
         resume_dir=resume_dir if keep else None,
+        skip_bad_rows=args.skip_bad_rows,
     )
     return builder, resume_dir
 

@@ -252,6 +252,12 @@ def _build_options() -> argparse.ArgumentParser:
     options.add_argument(
         "--max-videos", type=int, metavar="N", help="of each split (default: all)"
     )
+    options.add_argument(
+        "--skip-bad-rows",
+        action="store_true",
+        help="report rows of annotation files that cannot be understood, and go on "
+        "without them",
+    )
     _add_workers(options)
     resume = options.add_mutually_exclusive_group()
     resume.add_argument(

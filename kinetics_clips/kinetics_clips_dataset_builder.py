@@ -158,7 +158,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     Besides TFDS's own arguments it takes `num_workers`, the number of processes that
     decode (default: the cores that this process may use), and `resume_dir`, a directory
     of its own in which the frames of finished videos are kept until the build is
-    complete, so that it goes on there when it was interrupted (default: none).
+    complete, so that it goes on there when it was interrupted (default: none), and
+    `skip_bad_rows`, whether rows of annotation files that cannot be understood are
+    reported and passed over instead of ending the build (default: no).
 
     The finished dataset directory holds `build_report.csv`, a row for every annotated
     video and every video file found, but for those that `max_videos` leaves out,
@@ -204,12 +206,14 @@ https://github.com/cvdfoundation/kinetics-dataset
         *,
         num_workers: int | None = None,
         resume_dir: str | os.PathLike | None = None,
+        skip_bad_rows: bool = False,
         config=None,
         **kwargs,
     ):
         _require_whole("num_workers", num_workers, 1, 4096, optional=True)
         self._num_workers = num_workers
         self._resume_dir = resume_dir and Path(files.absolute(resume_dir))
+        self._skip_bad_rows = skip_bad_rows
         self._store: resume.Store | None = None
         self._scanned: tuple[Path, Found] | None = None
         self._rows: list[report.Row] = []
@@ -238,7 +242,10 @@ https://github.com/cvdfoundation/kinetics-dataset
         """
         build_dirs.name_left_overs(Path(self.data_path))
         root = Path(files.absolute(manual_dir))
-        self._scanned = root, videos.find(root, self.builder_config.release)
+        self._scanned = (
+            root,
+            videos.find(root, self.builder_config.release, self._skip_bad_rows),
+        )
         return self._scanned[1]
 
     def select(self, split: videos.Split) -> list[Video]:

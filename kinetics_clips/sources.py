@@ -29,7 +29,11 @@ SUFFIXES = frozenset({
     ".vob", ".vro", ".webm", ".wm", ".wmv", ".wtv", ".xvid", ".y4m",
 })  # fmt: skip
 
-TABLE_SUFFIXES = frozenset({".csv", ".txt"})  # CVDF's lists of Kinetics-600 are .txt
+# CVDF's lists of Kinetics-600 are .txt. The last ones are named when they seem to hold
+# annotations, because they are not read.
+TABLE_SUFFIXES = frozenset({
+    ".csv", ".tsv", ".txt", ".json", ".jsonl", ".ods", ".parquet", ".xls", ".xlsx",
+})  # fmt: skip
 
 # Other names of videos, and of what may hold some: said to be passed over.
 _OTHER_VIDEOS = frozenset({

@@ -11,7 +11,7 @@ from collections.abc import Container, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from kinetics_clips import annotations, archives, sources
+from kinetics_clips import annotations, archives, sources, tables
 from kinetics_clips.annotations import SPLITS, Annotation, Labels
 from kinetics_clips.sources import File, as_utf8
 
@@ -41,6 +41,7 @@ _LAYOUTS = {
 # `File.problem` does not tell.
 NO_ANNOTATION, AMBIGUOUS, DUPLICATE = "", "ambiguous", "duplicate"
 LEFTOVER = "leftover"
+BAD_ROW = "bad row"  # of a table, named as `train.csv:17`
 _MEANINGS = {
     NO_ANNOTATION: "no annotation names them",
     AMBIGUOUS: "more than one annotation may name them",
@@ -142,12 +143,14 @@ def layout(release: str) -> str:
     return _LAYOUTS[FOLDER if release == FOLDER else "kinetics"]
 
 
-def find(root: Path, release: str) -> Found:
+def find(root: Path, release: str, skip_bad_rows: bool = False) -> Found:
     """Finds all videos of a release below a directory, without opening any.
 
     Args:
       root: The directory, laid out as `layout(release)` shows.
       release: One of `RELEASES`.
+      skip_bad_rows: Whether rows of annotation files that cannot be understood are
+        passed over, and named in `unmatched`. Defaults to an error.
 
     Returns:
       The release's class names, or those of the class folders of all splits together,
@@ -158,7 +161,10 @@ def find(root: Path, release: str) -> Found:
         cannot be kept.
       OSError: If a folder cannot be read.
     """
-    found = _find_folders(root) if release == FOLDER else _find_kinetics(root, release)
+    if release == FOLDER:
+        found = _find_folders(root)
+    else:
+        found = _find_kinetics(root, release, skip_bad_rows)
     for split in found.splits:
         _log_split(split)
     if release == FOLDER:
@@ -232,6 +238,8 @@ def _find_folders(root: Path) -> Found:
             unmatched[split or NO_SPLIT][file.filename] = (NO_ANNOTATION, "")
     for file, why in leftovers:
         unmatched[_place(file)[0] or NO_SPLIT][file.filename] = why
+    for path in filter(_may_be_table, listing.tables):
+        _log.warning("%s: not read, because class folders tell the labels", path)
     for file in listing.passed_over:
         if file.problem[0] == sources.TABLE_NOT_READ:
             continue  # folders tell all
@@ -321,11 +329,13 @@ def _same_as(
     return digest and next((one for one in others if digests.get(one) == digest), None)
 
 
-def _find_kinetics(root: Path, release: str) -> Found:
+def _find_kinetics(root: Path, release: str, skip_bad_rows: bool) -> Found:
     labels = annotations.labels_of(release)
     listing = sources.list_files(root)
-    tables = _read_tables(root, release, listing.tables, labels)
-    by_youtube_id = {split: _by_youtube_id(table) for split, table in tables.items()}
+    annotated, not_read = _read_tables(
+        root, release, listing.tables, labels, skip_bad_rows
+    )
+    by_youtube_id = {split: _by_youtube_id(one) for split, one in annotated.items()}
     # Of splits without a CSV, filled by their class folders.
     from_folders: dict[str, dict[str, Annotation]] = defaultdict(dict)
     matched = defaultdict(list)
@@ -334,11 +344,11 @@ def _find_kinetics(root: Path, release: str) -> Found:
     # Files of no split come last: they may belong to what class folders have shown.
     files = [(_split_of(_folders(file)), file, notes) for file, notes in videos]
     for split, file, notes in sorted(files, key=lambda one: one[0] is None):
-        if split is not None and split not in tables:
+        if split is not None and split not in annotated:
             candidates = _from_class_folder(split, file, labels)
             from_folders[split] |= {one.video_id: one for one in candidates}
         else:
-            among = {split: tables[split]} if split else tables | from_folders
+            among = {split: annotated[split]} if split else annotated | from_folders
             candidates = [
                 annotation
                 for one, table in among.items()
@@ -359,40 +369,54 @@ def _find_kinetics(root: Path, release: str) -> Found:
     for file in listing.passed_over:
         split = _split_of(PurePosixPath(file.name).parts)
         unmatched[split or NO_SPLIT][file.filename] = file.problem
+    for split, names in not_read.items():
+        unmatched[split] |= names
     splits = [
         _resolve(
-            split, tables.get(split, {}).values(), matched[split], unmatched[split]
+            split, annotated.get(split, {}).values(), matched[split], unmatched[split]
         )
         for split in SPLITS
-        if split in tables or split in matched or split in unmatched
+        if split in annotated or split in matched or split in unmatched
     ]
     return Found(labels.names, splits, unmatched[NO_SPLIT])
 
 
 def _read_tables(
-    root: Path, release: str, paths: Iterable[Path], labels: Labels
-) -> dict[str, dict[str, Annotation]]:
-    """Reads all annotation files of a release: `{split: {video id: annotation}}`.
+    root: Path, release: str, paths: Iterable[Path], labels: Labels, skip_bad_rows: bool
+) -> tuple[dict[str, dict[str, Annotation]], dict[str, dict[str, tuple[str, str]]]]:
+    """Reads all annotation files of a release.
 
-    A video that is annotated twice keeps the first row that has a label, in the order
-    of the paths.
+    Returns:
+      `{split: {video id: annotation}}`, where a video that is annotated twice has the
+      first row with a label, in the order of the paths; and, of the bad rows,
+      `{split, or NO_SPLIT: {name: (reason, detail)}}`.
+
+    Raises:
+      ValueError: If a row is bad, unless those are skipped, or what seems to be a table
+        of annotations cannot be understood.
     """
     by_release = defaultdict(list)
+    others = []
     for path in paths:
-        if path.suffix.lower() == ".csv" or annotations.split_of(path.stem):
-            if annotations.is_table(path):
-                by_release[_release_of(path.relative_to(root))].append(path)
-            else:
-                _log.info("%s: no Kinetics annotations, passed over", path)
+        if not _may_be_table(path):
+            continue
+        if annotations.is_table(path):
+            by_release[_release_of(path.relative_to(root))].append(path)
+        else:
+            others.append(path)
     # 700-2020 grew out of 700, and people do not always say which one they have.
     own = by_release[release] + by_release[None] or by_release[_SIBLINGS.get(release)]
     for path in sorted(set().union(*by_release.values()) - set(own)):
         _log.warning("%s: passed over, because it is of another release", path)
-    tables: dict[str, dict[str, Annotation]] = {}
+    by_split: dict[str, dict[str, Annotation]] = {}
+    bad_rows: list[annotations.BadRow] = []
+    not_read: dict[str, dict[str, tuple[str, str]]] = defaultdict(dict)
     num_repeated = 0
     for path in sorted(own):
-        for annotation in annotations.read_csv(path, labels):
-            table = tables.setdefault(annotation.split, {})
+        annotated, bad = annotations.read_csv(path, labels)
+        bad_rows += bad
+        for annotation in annotated:
+            table = by_split.setdefault(annotation.split, {})
             before = table.setdefault(annotation.video_id, annotation)
             num_repeated += before is not annotation
             if before.label is None:
@@ -402,7 +426,46 @@ def _read_tables(
             "%d videos are annotated more than once; the first row of each counts",
             num_repeated,
         )
-    return tables
+    if not skip_bad_rows:
+        annotations.require_no_bad_rows(bad_rows)
+    elif bad_rows:
+        _log.warning("%d bad rows are skipped: %s ...", len(bad_rows), bad_rows[0])
+    for row in bad_rows:
+        name = f"{_below(row.path, root)}:{row.line}"
+        not_read[row.split or NO_SPLIT][name] = (BAD_ROW, row.problem)
+    for path in others:
+        _require_unrelated(path, by_split)
+        _log.warning("%s: passed over, because it holds no annotations", path)
+    return by_split, not_read
+
+
+def _may_be_table(path: Path) -> bool:
+    """Tells whether a file's name is that of a table, or a split's in a text file."""
+    is_csv = path.suffix.lower() in (".csv", ".tsv")
+    return is_csv or annotations.split_of(path.stem) is not None
+
+
+def _require_unrelated(path: Path, by_split: dict[str, dict]) -> None:
+    """Raises ValueError where a table that is not understood may hold annotations.
+
+    Without it folders would tell the labels, and nobody would notice.
+    """
+    split = annotations.split_of(path.stem)
+    first = tables.start(path).strip().partition("\n")[0][:80]
+    if split in by_split or (split is None and by_split) or "/" in first:
+        return  # another one tells, or it lists paths or addresses
+    if split is None and not annotations.looks_like_table(path):
+        return
+    raise ValueError(
+        f"{path}, line 1: there must be a header that names the columns youtube_id, "
+        "time_start, time_end and, but for the test split, label, got "
+        f"{first!r}. Use the official Kinetics CSV, or move the file away if it holds "
+        "no annotations."
+    )
+
+
+def _below(path: Path, root: Path) -> str:
+    return as_utf8(str(path.relative_to(root)))
 
 
 def _release_of(path: Path) -> str | None:

@@ -17,7 +17,9 @@ LABELS = annotations.Labels(NAMES)
 def read(tmp_path, text, name="k400_train.csv", encoding="utf-8"):
     path = tmp_path / name
     path.write_bytes(text.encode(encoding))
-    return annotations.read_csv(path, LABELS)
+    rows, bad = annotations.read_csv(path, LABELS)
+    annotations.require_no_bad_rows(bad)
+    return rows
 
 
 @pytest.mark.parametrize(
@@ -198,11 +200,29 @@ youtube_ids = st.text(
     ),
     st.permutations(["label", "youtube_id", "time_start", "time_end"]),
     st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL, csv.QUOTE_NONNUMERIC]),
+    st.sampled_from(",;\t|"),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"]),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.sampled_from(["", "sep=;\n", "# made by hand\n\n", "\n"]),
+    st.sampled_from([str, str.upper, str.title, lambda n: f" {n.replace('_', ' ')} "]),
 )
-def test_read_csv_round_trip(tmp_path_factory, rows, columns, quoting):
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, quoting=quoting)
-    writer.writeheader()
+def test_read_csv_round_trip(
+    tmp_path_factory,
+    rows,
+    columns,
+    quoting,
+    separator,
+    encoding,
+    line_end,
+    before,
+    spell,
+):
+    text = io.StringIO(newline="")
+    text.write(before.replace("\n", line_end))
+    writer = csv.DictWriter(
+        text, columns, quoting=quoting, delimiter=separator, lineterminator=line_end
+    )
+    writer.writerow({column: spell(column) for column in columns})
     for label, youtube_id, start, end in rows:
         writer.writerow(
             {
@@ -213,11 +233,12 @@ def test_read_csv_round_trip(tmp_path_factory, rows, columns, quoting):
             }
         )
     path = tmp_path_factory.mktemp("csv") / "train.csv"
-    path.write_bytes(text.getvalue().encode())
-    assert annotations.read_csv(path, LABELS) == [
+    path.write_bytes(text.getvalue().encode(encoding))
+    expected = [
         Annotation("train", f"{youtube_id}_{start:06d}_{end:06d}", label)
         for label, youtube_id, start, end in rows
     ]
+    assert annotations.read_csv(path, LABELS) == (expected, [])
 
 
 @pytest.mark.parametrize(
@@ -267,7 +288,8 @@ def test_class_names_are_the_official_ones():
 )
 def test_read_csv_reads_the_real_files(file, release, count, labelled):
     labels = annotations.labels_of(release)
-    rows = annotations.read_csv(SHARED / "annotations" / file, labels)
+    rows, bad = annotations.read_csv(SHARED / "annotations" / file, labels)
+    assert not bad
     assert len({row.video_id for row in rows}) == count
     assert {row.label for row in rows} == (set(labels.names) if labelled else {None})
     assert {row.split for row in rows} == {"validation" if labelled else "test"}
@@ -291,3 +313,66 @@ def test_check_class_name_refuses_what_tfds_would_not_read_back(name):
 @pytest.mark.parametrize("name", ["a", "a b", "Ü (not ö)", "it's", "泳ぐ"])
 def test_check_class_name_takes_any_other(name):
     annotations.check_class_name(name, Path("train"))
+
+
+HEADER = "label,youtube_id,time_start,time_end\n"
+
+
+def test_bad_rows_are_one_error_with_the_first_ten(tmp_path):
+    lines = [
+        "zumba,AAAAAAAAAAA,1,11",
+        "zumba,#NAME?,1,11",
+        *(f"zumba,AAAAAAAAA{n},1,11" for n in range(10)),
+        "zumba,AAAAAAAAAAB,00:10,00:20",
+    ]
+    path = tmp_path / "train.csv"
+    path.write_text(HEADER + "\n".join(lines))
+    rows, bad = annotations.read_csv(path, LABELS)
+    assert [row.video_id for row in rows] == ["AAAAAAAAAAA_000001_000011"]
+    assert [row.line for row in bad] == list(range(3, 15))
+    with pytest.raises(ValueError, match=r"line 3: youtube_id .*'#NAME\?'.*") as error:
+        annotations.require_no_bad_rows(bad)
+    *shown, more, remedy = str(error.value).splitlines()
+    assert [f"train.csv, line {n}: " in text for n, text in enumerate(shown, 3)]
+    assert len(shown) == 10
+    assert "A spreadsheet may have changed it" in shown[0]
+    assert more == "... and 2 more"
+    assert remedy.startswith("Mend the 12 rows, or go on without: --skip-bad-rows")
+
+
+def test_rows_may_have_comments_blanks_and_further_cells(tmp_path):
+    text = (
+        "# label, youtube_id, time_start, time_end\n"
+        " zumba , AAAAAAAAAAA , 1 , 11 , more\n"
+        "\n"
+        "# half of it is missing\n"
+        '"air drumming","BBBBBBBBBBB","2,0","12,0"\n'
+    )
+    assert [row.video_id for row in read(tmp_path, text)] == [
+        "AAAAAAAAAAA_000001_000011",
+        "BBBBBBBBBBB_000002_000012",
+    ]
+
+
+def test_lines_are_those_of_the_file(tmp_path):
+    text = f'sep=,\n\n{HEADER}zumba,AAAAAAAAAAA,1,11\n"no\nsuch",AAAAAAAAAAB,1,11\n'
+    with pytest.raises(ValueError, match=r"line 6: label must be one of"):
+        read(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("zumba,0wR5jVB-WPk,417,427,train\n", True),
+        ("0wR5jVB-WPk;417;427\n", True),
+        ("YouTube Id,from,to\nx,1,2\n", True),
+        ("release,id,name\nk400,0,abseiling\n", False),
+        ("id,name\n0,abseiling\n1,air drumming\n", False),
+        ("", False),
+    ],
+)
+def test_a_table_without_its_header_is_told_from_others(tmp_path, text, meant):
+    path = tmp_path / "table.csv"
+    path.write_text(text)
+    assert not annotations.is_table(path)
+    assert annotations.looks_like_table(path) == meant

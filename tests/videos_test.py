@@ -1450,3 +1450,64 @@ def test_find_names_videos_alike_in_any_locale(
     assert facts["classes"] == sorted(["b", COMPOSED, "é", "泳"])
     assert ["b/é", "b", "train/b/é.mp4", None] in facts["videos"]
     assert len(facts["contents"]) == 6
+
+
+GOOD_ROWS = "label,youtube_id,time_start,time_end\nzumba,AAAAAAAAAAA,1,11\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("train.csv", "zumba,AAAAAAAAAAA,1,11\n"),
+        ("lists/all.csv", "AAAAAAAAAAA;1;11\n"),
+        ("kinetics_train.txt", "one\ntwo\n"),
+        ("train.json", '{"AAAAAAAAAAA": {}}'),
+        ("train.xlsx", "PK\x03\x04"),
+    ],
+)
+def test_a_table_that_is_not_understood_is_never_passed_over(
+    tmp_path, caplog, name, content
+):
+    touch(tmp_path, "train/zumba/AAAAAAAAAAA_000001_000011.mp4")
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(content)
+    message = rf"{Path(name).name}, line 1: there must be a header that names"
+    with pytest.raises(ValueError, match=message):
+        videos.find(tmp_path, "k400")
+    # Beside one that is understood it may be anything.
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "train.csv").write_text(GOOD_ROWS)
+    found = videos.find(tmp_path, "k400")
+    assert found.splits[0].num_found == 1
+    assert f"{Path(name).name}: passed over, because it holds" in caplog.text
+
+
+def test_an_unrelated_table_is_named(tmp_path, caplog):
+    touch(tmp_path, "train/zumba/AAAAAAAAAAA_000001_000011.mp4")
+    (tmp_path / "labels.csv").write_text("id,name\n0,abseiling\n")
+    assert videos.find(tmp_path, "k400").splits[0].num_found == 1
+    assert "labels.csv: passed over, because it holds no annotations" in caplog.text
+
+
+def test_class_folders_name_the_tables_beside_them(tmp_path, caplog):
+    touch(tmp_path, "train/zumba/one.mp4")
+    (tmp_path / "train.csv").write_text(GOOD_ROWS)
+    (tmp_path / "README.txt").write_text("read me")
+    assert videos.find(tmp_path, "folder").splits[0].num_found == 1
+    assert "README" not in caplog.text
+    assert "train.csv: not read, because class folders tell" in caplog.text
+
+
+def test_bad_rows_of_all_tables_are_one_error_or_skipped(tmp_path, caplog):
+    touch(tmp_path, "train/AAAAAAAAAAA_000001_000011.mp4")
+    (tmp_path / "train.csv").write_text(f"{GOOD_ROWS}zumba,#NAME?,1,11\n")
+    (tmp_path / "val.csv").write_text(f"{GOOD_ROWS}zumba,AAAAAAAAAA,1,11\n")
+    with pytest.raises(ValueError, match=r"(?s)train\.csv, line 3.*val\.csv, line 3"):
+        videos.find(tmp_path, "k400")
+    train, validation = videos.find(tmp_path, "k400", skip_bad_rows=True).splits
+    assert "2 bad rows are skipped" in caplog.text
+    (reason, detail) = train.unmatched["train.csv:3"]
+    assert reason == "bad row" and "'#NAME?'" in detail
+    assert validation.unmatched["val.csv:3"][0] == "bad row"
+    assert train.num_found == 1
