@@ -35,6 +35,11 @@ _MAX_START = 10.0
 # Videos in a row, each alone in its pool, under which the pool may break.
 _MAX_BREAKS = 10
 
+# What a video holds decides which values, sizes and numbers we meet: a decoder, or our
+# own arithmetic, may refuse them with any error. These tell of calls, names and modules
+# instead, which are the same for every video: with them a build ends, at once.
+_BUGS = (TypeError, AttributeError, NameError, ImportError)
+
 
 def encode_all(
     videos: Iterable[Video], settings: EncodeSettings, num_workers: int | None = None
@@ -54,6 +59,8 @@ def encode_all(
 
     Raises:
       RuntimeError: If no worker stays alive.
+      TypeError, AttributeError, NameError, ImportError: If there is a bug, which is no
+        property of a video; its `__cause__` is the worker's trace.
     """
     num_workers = num_workers or num_cores()
     waiting = sources.read((video, video.file) for video in videos)
@@ -174,6 +181,16 @@ def _start(started) -> None:
     started.release()
 
 
+def _encode(source: Path | bytes, settings: EncodeSettings) -> EncodedVideo:
+    """Encodes a video in a worker; what it raises is a `VideoError`, or a bug."""
+    try:
+        return frames.encode(source, settings)
+    except (VideoError, *_BUGS):
+        raise
+    except Exception as error:  # one bad video never ends a build
+        raise VideoError("crash", f"{type(error).__name__}: {error}") from error
+
+
 def _wait_for_starts(started, num_workers: int, others: set) -> None:
     """Waits until all workers run: those that are starting do not end quietly.
 
@@ -202,7 +219,7 @@ def _schedule(
         future.set_exception(VideoError(*source))
         return future
     try:
-        return pool.schedule(frames.encode, args=(source, settings))
+        return pool.schedule(_encode, args=(source, settings))
     except RuntimeError as error:  # the pool has broken since
         future.set_exception(BrokenProcessPool(str(error)))
         return future
@@ -211,7 +228,11 @@ def _schedule(
 def _result(
     future: concurrent.futures.Future, source: Path | bytes
 ) -> EncodedVideo | VideoError | _Lost:
-    """Returns a video's frames, its error, or that its worker is gone."""
+    """Returns a video's frames, its error, or that its worker is gone.
+
+    Raises:
+      Exception: What `_encode` did not take for the video's.
+    """
     try:
         return future.result()
     except VideoError as error:
@@ -223,8 +244,6 @@ def _result(
         return _Lost(source, reason, pool_broke=False)
     except concurrent.futures.CancelledError:
         return VideoError("timeout", f"no result after {_deadline(source):.0f} s")
-    except Exception as error:  # one bad video never ends a build
-        return VideoError("crash", f"{type(error).__name__}: {error}")
 
 
 def _deadline(source: Path | bytes) -> float:

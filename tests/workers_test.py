@@ -122,6 +122,72 @@ def test_a_crash_or_a_hang_costs_one_video(
     assert list(outcomes.values()) == ["stored"] * 7
 
 
+class RaisingPath(type(Path())):
+    """Raises in the worker, in the middle of a video, what a file beside it holds."""
+
+    def stat(self, **options):
+        if in_worker():
+            raise pickle.loads(Path(f"{self}.error").read_bytes())
+        return super().stat(**options)
+
+
+def with_one_that_raises(root: Path, error: Exception) -> list[videos.Video]:
+    to_encode = find(root, 8)
+    file = dataclasses.replace(to_encode[2].file, root=RaisingPath(root))
+    to_encode[2] = dataclasses.replace(to_encode[2], file=file)
+    Path(f"{file.path}.error").write_bytes(pickle.dumps(error))
+    return to_encode
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "title"),  # a ValueError
+        ZeroDivisionError("of times"),
+        NotImplementedError("pal8"),  # a RuntimeError
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_a_video_may_have_caused_costs_one_video(tmp_path, error):
+    outcomes = [
+        str(result) if isinstance(result, VideoError) else "stored"
+        for _, result in workers.encode_all(
+            with_one_that_raises(tmp_path, error), SETTINGS, 2
+        )
+    ]
+    assert sorted(outcomes) == sorted(
+        ["stored"] * 7 + [f"crash ({type(error).__name__}: {error})"]
+    )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TypeError("takes no such argument"),
+        AttributeError("has no such attribute"),
+        NameError("is not defined"),
+        ModuleNotFoundError("No module named 'cv2'"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_no_video_can_have_caused_ends_the_build(tmp_path, error):
+    to_encode = with_one_that_raises(tmp_path, error)
+    with pytest.raises(type(error), match=str(error)) as raised:
+        list(workers.encode_all(to_encode, SETTINGS, 2))
+    # Where in the worker it was.
+    assert "containers.py" in str(raised.value.__cause__)
+    assert not workers_of(psutil.Process())
+
+
+def test_a_bug_that_every_video_meets_ends_the_build_at_once(tmp_path):
+    settings = EncodeSettings(short_side="256", jpeg_quality=85)
+    start = time.monotonic()
+    with pytest.raises(TypeError, match=r"'>' not supported"):
+        list(workers.encode_all(find(tmp_path, 300), settings, 2))
+    assert time.monotonic() - start < 60
+    assert not workers_of(psutil.Process())
+
+
 @pytest.mark.parametrize("step", [3600.0, -3600.0], ids=["ahead", "back"])
 def test_a_clock_that_jumps_costs_nothing(tmp_path, monkeypatch, step):
     monkeypatch.setattr(workers, "_DEADLINE", 3.0)
@@ -295,7 +361,7 @@ def test_workers_hold_no_tensorflow_and_leave_the_callers_script_alone(tmp_path)
                             continue  # it has ended
                     time.sleep(0.01)
 
-            watcher = threading.Thread(target=watch)
+            watcher = threading.Thread(target=watch, daemon=True)
             watcher.start()
             tfds.load(
                 "kinetics_clips/folder",
@@ -318,7 +384,11 @@ def test_workers_hold_no_tensorflow_and_leave_the_callers_script_alone(tmp_path)
         )
     )
     done = subprocess.run(
-        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
