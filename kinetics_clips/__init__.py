@@ -12,6 +12,11 @@ import TensorFlow.
 import importlib
 from typing import TYPE_CHECKING
 
+from kinetics_clips import command_start
+
+if command_start.is_command():  # all else takes a second to import
+    command_start.prepare()
+
 from kinetics_clips.datasets import label_name
 from kinetics_clips.decoding import EncodedFrames
 from kinetics_clips.frame_index import FrameIndexError, UnreadableVideoError

@@ -1,10 +1,12 @@
 """Says whether a copy of the videos is complete, and what a build of it will cost."""
 
+import contextlib
 import dataclasses
 import math
 import os
 import shutil
 import statistics
+import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,6 +26,9 @@ from kinetics_clips.videos import (
 
 if TYPE_CHECKING:  # importing it brings OpenCV, which readers do not need
     from kinetics_clips.frames import EncodedVideo, VideoError
+
+# Videos that are encoded to tell what a build costs, by `check` and by each build.
+SAMPLE = 50
 
 _ANNOTATED, _FOUND, _PASSED_OVER = "annotated", "found", "passed over"
 
@@ -230,7 +235,7 @@ class Disk:
     """A file system that a build writes to.
 
     Attributes:
-      directory: The first directory on it that is written to.
+      directory: The first directory on it that is written to, and may have to be made.
       needed: Bytes that will be written.
       error: Half the width of their 95 % interval.
       free: Bytes that are free.
@@ -251,8 +256,18 @@ class Disk:
         )
 
 
+def free_space(*directories: Path | None) -> dict[int, int]:
+    """Returns the free bytes of the file systems of directories, by device."""
+    existing = [_existing(directory) for directory in directories if directory]
+    return {os.stat(path).st_dev: shutil.disk_usage(path).free for path in existing}
+
+
 def disks(
-    cost: Estimate, data_dir: Path, resume_dir: Path | None, num_bytes_kept: int = 0
+    cost: Estimate,
+    data_dir: Path,
+    resume_dir: Path | None,
+    num_bytes_kept: int = 0,
+    free: dict[int, int] | None = None,
 ) -> list[Disk]:
     """Tells what a build needs of each file system that it writes to.
 
@@ -261,25 +276,58 @@ def disks(
       data_dir: Where the dataset goes.
       resume_dir: Where the frames of finished videos go too, or None.
       num_bytes_kept: That lie there already.
+      free: What `free_space` gave before more was kept there; None = gives now.
     """
+    free = free or free_space(data_dir, resume_dir)
     written = [(data_dir, cost.num_bytes)]
     if resume_dir is not None:
         written.append((resume_dir, max(cost.num_bytes - num_bytes_kept, 0.0)))
     by_device: dict[int, list[tuple[Path, float]]] = {}
     for directory, needed in written:
-        directory = directory.absolute()
-        while not directory.exists():
-            directory = directory.parent
-        device = os.stat(directory).st_dev
+        device = os.stat(_existing(directory)).st_dev
         by_device.setdefault(device, []).append((directory, needed))
     relative_error = cost.num_bytes_error / cost.num_bytes if cost.num_bytes else 0.0
     found = []
-    for parts in by_device.values():
-        directory = parts[0][0]
+    for device, parts in by_device.items():
         needed = sum(part for _, part in parts)
-        free = shutil.disk_usage(directory).free
-        found.append(Disk(directory, needed, needed * relative_error, free))
+        found.append(Disk(parts[0][0], needed, needed * relative_error, free[device]))
     return found
+
+
+def _existing(directory: Path) -> Path:
+    """Returns the directory, or the nearest one above it that exists."""
+    directory = directory.absolute()
+    while not directory.exists():
+        directory = directory.parent
+    return directory
+
+
+def require_writable(directory: Path, option: str) -> None:
+    """Raises OSError where nothing can be written to a directory; leaves nothing there.
+
+    Args:
+      directory: Made for the trial where it does not exist, with those above it.
+      option: Of the command that names it.
+    """
+    made = []
+    try:
+        for path in reversed([directory, *directory.parents]):
+            if not path.exists():
+                path.mkdir()
+                made.append(path)
+        # Not by its permissions: root has all, and a read-only disk tells of none.
+        with tempfile.TemporaryFile(dir=directory) as file:
+            file.write(b"0")
+            file.flush()
+    except OSError as error:
+        raise OSError(
+            f"`{option}` must be a directory in which a build can write, got "
+            f"'{directory}': {error.strerror}. Choose another one with {option}."
+        ) from error
+    finally:
+        for path in reversed(made):
+            with contextlib.suppress(OSError):  # others use it by now
+                path.rmdir()
 
 
 def require_room(needs: Iterable[Disk]) -> None:
@@ -295,8 +343,9 @@ def require_room(needs: Iterable[Disk]) -> None:
 
 
 def costs(cost: Estimate, needs: Iterable[Disk], num_workers: int) -> str:
-    """Returns what a build costs, for a person."""
-    share = cost.num_bytes / cost.num_videos
+    """Returns what a build costs, for a person; some of the sample can be stored."""
+    failed = cost.num_failed / cost.sample_size
+    share = cost.num_bytes / cost.num_videos / (1 - failed)
     lines = [
         f"A build, by {cost.sample_size:,} of its {cost.num_videos:,} videos, encoded "
         f"here by {num_workers} processes:",
@@ -311,7 +360,10 @@ def costs(cost: Estimate, needs: Iterable[Disk], num_workers: int) -> str:
         f"process, {_size(_WORKER_MEMORY)} of each other"
     )
     if cost.num_failed:
-        lines.append(f"  failed   {cost.num_failed:,} of the sample cannot be stored")
+        lines.append(
+            f"  failed   {cost.num_failed:,} of the {cost.sample_size:,}, which are "
+            f"reckoned with: about {failed * cost.num_videos:,.0f} of all"
+        )
     return "\n".join(lines)
 
 

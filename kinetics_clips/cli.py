@@ -5,7 +5,6 @@ import dataclasses
 import logging
 import os
 import shlex
-import signal
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +17,7 @@ import kinetics_clips
 from kinetics_clips import (
     check,
     cli_parser,
+    command_start,
     datasets,
     frame_index,
     progress,
@@ -32,26 +32,20 @@ _log = logging.getLogger(__name__)
 # What says in its text what is wrong; anything else is a bug.
 _ERRORS = (ValueError, OSError, RuntimeError, ImportError)
 
-# Videos that a build encodes first, to see whether there is room for all.
-_BUILD_SAMPLE = 20
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code, as `--help` lists them."""
+    command_start.prepare_streams()
     args = cli_parser.parser().parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.basicConfig(format="%(levelname)s %(message)s")
     logging.getLogger("kinetics_clips").setLevel(logging.INFO)
     # TFDS warns of its own temporary directory and of every custom config.
     logging.getLogger("absl").setLevel(logging.ERROR)
-    # What batch systems send: end as on Ctrl-C, with the workers and nothing left over.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        command_start.stop_by_exceptions()
         with logging_redirect_tqdm(), progress.of_command():
             return _COMMANDS[args.command](args)
-    except BrokenPipeError:  # nobody reads on, as behind `| head`
-        _drop_output()
-        return 1
     except Exception as error:
         if args.debug:
             raise
@@ -61,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         resumes = args.command == "build" and not args.no_resume
         hint = "; the same command goes on from here" if resumes else ""
         print(f"kinetics-clips: stopped{hint}", file=sys.stderr)
-        return 130
+        return command_start.STOPPED
 
 
 def _in_words(error: Exception) -> str:
@@ -75,19 +69,6 @@ def _in_words(error: Exception) -> str:
         f"{type(error).__name__}: {error}. This is a bug: please report it with what "
         "the same command prints with --debug."
     )
-
-
-def _say(text: str) -> None:
-    """Prints; goes on where nobody reads it any more."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        _drop_output()
-
-
-def _drop_output() -> None:
-    with open(os.devnull, "wb") as sink:
-        os.dup2(sink.fileno(), sys.stdout.fileno())
 
 
 def _import_tensorflow(args: argparse.Namespace) -> None:
@@ -123,26 +104,28 @@ def _check(args: argparse.Namespace) -> int:
     builder, resume_dir = _builder(args, keep=False)
     found = builder.scan(args.manual_dir)
     for split in found.splits:
-        _say(check.table(split, args.config))
+        print(check.table(split, args.config))
     if found.unmatched:
         kinds = videos.summary_of_passed_over(found.unmatched)
         line = f"  {'unmatched':12}{len(found.unmatched):>10,}   {kinds}"
-        _say(f"of no split\n{line.rstrip()}")
+        print(f"of no split\n{line.rstrip()}")
     selected = {split.name: builder.select(split) for split in found.splits}
-    sample = check.draw(selected, sys.maxsize if args.decode else args.sample)
-    decoded: dict[Video, report.Row] = {}
-    if sample:
-        results = _with_bar(_rows_kept(builder.encode(sample), decoded), sample)
-        _print_costs(builder, results, selected, args.data_dir, resume_dir)
+    size = sys.maxsize if args.decode else args.sample
+    decoded, _ = _encode_sample(args, builder, selected, size, resume_dir)
     if args.decode:
-        _say(f"All decoded:\n{report.summary(decoded.values())}")
+        print(f"All decoded:\n{report.summary(decoded.values())}")
+    rows = [
+        decoded.get(video) or report.undecoded(video)
+        for split in found.splits
+        for video in split.videos
+    ]
     if args.report:
-        rows = report.unmatched(found)
-        for split in found.splits:
-            rows += [decoded.get(v) or report.undecoded(v) for v in split.videos]
-        report.write(args.report, rows)
-        _say(f"What was found of every video: {args.report}")
-    videos.require_videos(found, args.manual_dir, args.config)  # as a build would
+        report.write(args.report, report.unmatched(found) + rows)
+        print(f"What was found of every video: {args.report}")
+    # As a build would.
+    videos.require_videos(found, args.manual_dir, args.config)
+    _require_stored(decoded, selected, rows)
+    _require_writable(args, builder, resume_dir)
     return 0
 
 
@@ -160,7 +143,7 @@ def _build(args: argparse.Namespace) -> int:
         and resume_dir
         and resume.remove_finished(resume_dir, metadata.get("built"))
     ):
-        _say(f"{name} was complete when its build was killed")
+        print(f"{name} was complete when its build was killed")
     elif exists and not args.overwrite:
         raise ValueError(
             f"{name} exists: built {metadata.get('built', 'at an unknown time')} from "
@@ -175,10 +158,10 @@ def _build(args: argparse.Namespace) -> int:
     page = directory / report_page.FILENAME
     if not page.exists():  # the build was killed before
         report_page.write(builder, rows)
-    _say(f"{report_page.verdict(rows, builder.info)}: {page}")
-    _say(f"What became of every video: {directory / report.FILENAME}")
-    _say(f"To look at it: {_preview_command(builder, args.data_dir)}")
-    _say(f"Built {name} at {builder.data_dir}")
+    print(f"{report_page.verdict(rows, builder.info)}: {page}")
+    print(f"What became of every video: {directory / report.FILENAME}")
+    print(f"To look at it: {_preview_command(builder, args.data_dir)}")
+    print(f"Built {name} at {builder.data_dir}")
     return 0
 
 
@@ -186,18 +169,17 @@ def _build_anew(
     args: argparse.Namespace, builder: kinetics_clips.Builder, resume_dir: Path | None
 ) -> None:
     """Looks at the source and the disk, and builds unless there is no use."""
-    _say(f"Building {builder.name}/{builder.builder_config.name}")
+    print(f"Building {builder.name}/{builder.builder_config.name}")
+    _require_writable(args, builder, resume_dir)
     found = builder.scan(args.manual_dir)
     videos.require_videos(found, args.manual_dir, args.config)
     if not args.allow_missing:
         check.require_half(found)
     selected = {split.name: builder.select(split) for split in found.splits}
-    sample = check.draw(selected, _BUILD_SAMPLE)
-    if sample:
-        results = _with_bar(builder.encode(sample), sample)
-        check.require_room(
-            _print_costs(builder, results, selected, args.data_dir, resume_dir)
-        )
+    rows, needs = _encode_sample(args, builder, selected, check.SAMPLE, resume_dir)
+    if 0 < sum(map(len, selected.values())) == len(rows):  # nothing else is there
+        _require_stored(rows, selected, ())
+    check.require_room(needs)
     _import_tensorflow(args)
     mode = tfds.download.GenerateMode
     with progress.without_prints():
@@ -217,7 +199,7 @@ def _build_anew(
 def _index(args: argparse.Namespace) -> int:
     builder = datasets.find(args.dataset, args.data_dir)
     for index in frame_index.build(builder, args.workers):
-        _say(
+        print(
             f"Verified {len(index)} videos of {len(index.shards)} shards, and indexed "
             f"their frames: {index.path}"
         )
@@ -243,14 +225,14 @@ def _preview(args: argparse.Namespace) -> int:
         num_frames=args.frames,
     )
     shown.save(args.out)
-    _say(f"{len(shown.clips)} clips of {builder.info.full_name}: {args.out}")
+    print(f"{len(shown.clips)} clips of {builder.info.full_name}: {args.out}")
     return 0
 
 
 def _report(args: argparse.Namespace) -> int:
     from kinetics_clips import report_page
 
-    _say(report_page.rewrite(datasets.find(args.dataset, args.data_dir)))
+    print(report_page.rewrite(datasets.find(args.dataset, args.data_dir)))
     return 0
 
 
@@ -294,44 +276,82 @@ def _builder(
     return builder, resume_dir
 
 
-def _print_costs(
+def _encode_sample(
+    args: argparse.Namespace,
     builder: kinetics_clips.Builder,
-    results: Iterable[tuple[Video, object]],
     selected: dict[str, list[Video]],
-    data_dir: Path,
+    size: int,
     resume_dir: Path | None,
-) -> list[check.Disk]:
-    """Prints what a build costs, by results of a sample; returns the disk's part."""
+) -> tuple[dict[Video, report.Row], list[check.Disk]]:
+    """Encodes some of the videos and prints what a build of all costs.
+
+    Returns:
+      The rows of those videos, and what is needed of each disk.
+    """
+    sample = check.draw(selected, size)
+    # Of before: a build keeps what it encodes here.
+    kept = resume.num_bytes(resume_dir) if resume_dir else 0
+    free = check.free_space(args.data_dir, resume_dir)
+    rows: dict[Video, report.Row] = {}
+    if not sample:
+        return rows, []
+    results = _with_rows(builder.encode(sample), len(sample), rows)
+    if args.command == "check":  # a build names them all
+        results = _logged(results)
     cost = check.estimate(results, selected, builder.num_workers)
-    needs = check.disks(cost, data_dir, resume_dir, builder.num_bytes_kept())
-    _say(check.costs(cost, needs, builder.num_workers))
-    return needs
+    if cost.num_failed == len(sample):
+        return rows, []
+    needs = check.disks(cost, args.data_dir, resume_dir, kept, free)
+    print(check.costs(cost, needs, builder.num_workers))
+    return rows, needs
 
 
-def _with_bar(
-    results: Iterable[tuple[Video, object]], sample: Sequence[Video]
+def _with_rows(
+    results: Iterable[tuple[Video, object]], total: int, rows: dict[Video, report.Row]
 ) -> Iterator[tuple[Video, object]]:
-    """Passes results on, and shows how far they are."""
+    """Passes results on, keeps a row of each, and shows how far they are."""
     num_failed = 0
-    with progress.bar(total=len(sample), desc="sample", unit=" videos") as bar:
+    with progress.bar(total=total, desc="sample", unit=" videos") as bar:
         for video, result in results:
-            num_failed += isinstance(result, Exception)
+            if isinstance(result, Exception):
+                num_failed += 1
+                rows[video] = report.failed(video, result.reason, result.detail)
+            else:
+                rows[video] = report.stored(video, result)
             bar.set_postfix(failed=num_failed, refresh=False)
             bar.update()
             yield video, result
 
 
-def _rows_kept(
-    results: Iterable[tuple[Video, object]], rows: dict[Video, report.Row]
-) -> Iterator[tuple[Video, object]]:
-    """Passes results on, and keeps a row of each."""
+def _logged(results: Iterable[tuple[Video, object]]) -> Iterator[tuple[Video, object]]:
+    """Passes results on, and names the videos that failed."""
     for video, result in results:
         if isinstance(result, Exception):
             _log.warning("%s: %s", video.filename, result)
-            rows[video] = report.failed(video, result.reason, result.detail)
-        else:
-            rows[video] = report.stored(video, result)
         yield video, result
+
+
+def _require_stored(
+    sample: dict[Video, report.Row],
+    selected: dict[str, list[Video]],
+    rows: Iterable[report.Row],
+) -> None:
+    """Raises ValueError where no video of a sample, or none at all, can be stored."""
+    num_selected = sum(map(len, selected.values()))
+    if not num_selected:
+        raise report.nothing_stored(rows)
+    if sample and not any(row.status == report.STORED for row in sample.values()):
+        of = " of the sample" if len(sample) < num_selected else ""
+        raise report.nothing_stored(sample.values(), of)
+
+
+def _require_writable(
+    args: argparse.Namespace, builder: kinetics_clips.Builder, resume_dir: Path | None
+) -> None:
+    """Raises OSError where a build could not write."""
+    check.require_writable(Path(builder.data_path).parent, "--data-dir")
+    if resume_dir:
+        check.require_writable(resume_dir, "--resume-dir")
 
 
 _COMMANDS = {

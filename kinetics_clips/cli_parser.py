@@ -6,7 +6,7 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 import kinetics_clips
-from kinetics_clips import files, windows
+from kinetics_clips import check, files, windows
 from kinetics_clips import kinetics_clips_dataset_builder as dataset_builder
 
 DATA_DIR = Path(files.absolute(tfds.core.constants.DATA_DIR))
@@ -66,9 +66,10 @@ def parser() -> argparse.ArgumentParser:
     look.add_argument(
         "--sample",
         type=int,
-        default=50,
+        default=check.SAMPLE,
         metavar="N",
-        help="videos to encode for what a build costs; 0 = none (default: 50)",
+        help="videos to encode for what a build costs; 0 = none (default: "
+        f"{check.SAMPLE})",
     )
     look.add_argument(
         "--decode", action="store_true", help="decode all videos, to find the bad ones"

@@ -528,7 +528,7 @@ https://github.com/cvdfoundation/kinetics-dataset
             self._open_generators.enter_context(contextlib.closing(generator))
             generators[split.name] = generator
         if not generators:
-            raise self._nothing_stored()
+            raise report.nothing_stored(self._rows)
         return generators
 
     def _any_stored(self, to_encode: list[Video]) -> bool:
@@ -598,7 +598,7 @@ https://github.com/cvdfoundation/kinetics-dataset
                 bar.update()
         num_stored = len(to_encode) - num_failed
         if not num_stored:
-            raise self._nothing_stored()
+            raise report.nothing_stored(self._rows)
         self._require_filled_shards(split, num_stored)
 
     def _require_filled_shards(self, split: str, num_videos: int) -> None:
@@ -609,12 +609,6 @@ https://github.com/cvdfoundation/kinetics-dataset
                 f"each split that can be stored, got {num_shards}, and {num_videos} in "
                 f"{split}."
             )
-
-    def _nothing_stored(self) -> ValueError:
-        return ValueError(
-            "`manual_dir` must hold at least one video that can be stored, got "
-            f"{report.summary(self._rows)}. The log above names them."
-        )
 
     def _fail(self, video: Video, reason: str, detail: str) -> None:
         """Reports a video that is not stored, and logs it by name."""

@@ -18,6 +18,7 @@ FILENAME = "build_report.csv"
 STORED, FOUND, FAILED, UNMATCHED = "stored", "found", "failed", "unmatched"
 TRUNCATED = "truncated"
 
+_MAX_REASONS = 3  # that are named in a line
 
 # Of the columns that are no text.
 _KINDS = {
@@ -153,9 +154,52 @@ def totals(rows: Iterable[Row]) -> dict[str, dict]:
     return counts
 
 
+def why_most_failed(rows: Iterable[Row], of: str = "") -> str:
+    """Says how many video files failed, and for what, where that is most of them.
+
+    Args:
+      rows: Of all videos; those without a file do not count.
+      of: What the videos are of, as in ` of the sample`.
+
+    Returns:
+      Some words without a full stop; none where at least half are stored.
+    """
+    tried = [row for row in rows if row.filename and row.status in (STORED, FAILED)]
+    failed = [row for row in tried if row.status == FAILED]
+    if len(failed) <= len(tried) / 2:
+        return ""
+    reasons = Counter(row.reason for row in failed)
+    words = []
+    for reason, number in reasons.most_common(_MAX_REASONS):
+        same = [row for row in failed if row.reason == reason]
+        name = "" if len(reasons) == 1 else f"{number:,} "
+        details = {row.detail for row in same}
+        example = same[0].detail
+        if len(details) > 1:
+            example = f"{same[0].filename}: {example}; others alike"
+        words.append(f"{name}{reason}" + (f" ({example})" if example else ""))
+    if len(reasons) > _MAX_REASONS:
+        words.append("and others")
+    count = f"{len(failed):,} of {len(tried):,} videos"
+    if len(failed) == len(tried):
+        count = f"All {len(tried):,} videos" if len(tried) > 1 else "The only video"
+    return f"{count}{of} failed: {', '.join(words)}"
+
+
+def nothing_stored(rows: Iterable[Row], of: str = "") -> ValueError:
+    """Returns the error of a build of which no video can be stored."""
+    rows = list(rows)
+    why = why_most_failed(rows, of) or f"No video file is there: {summary(rows)}"
+    return ValueError(
+        f"{why}. `manual_dir` must hold at least one video that can be stored; the log "
+        "above names those that cannot."
+    )
+
+
 def summary(rows: Iterable[Row]) -> str:
-    """Returns the totals for a person, a line a split."""
-    lines = []
+    """Returns the totals for a person, a line a split; first why most failed, if so."""
+    rows = list(rows)
+    lines = list(filter(None, [why_most_failed(rows)]))
     for split, counts in totals(rows).items():
         reasons = ", ".join(f"{n} {reason}" for reason, n in counts["reasons"].items())
         lines.append(

@@ -131,7 +131,7 @@ class Store:
 
     def num_bytes(self) -> int:
         """Returns the bytes of all that is kept."""
-        return sum(path.stat().st_size for path in self.directory.glob("*/*.zip"))
+        return num_bytes(self.directory)
 
     def finish(self, built: str) -> None:
         """Notes that the build is complete but for its dataset's final place.
@@ -156,6 +156,11 @@ class Store:
         key = f"{video.annotation.split}/{video.annotation.video_id}"
         name = hashlib.blake2b(key.encode("utf-8", "surrogateescape")).hexdigest()[:40]
         return self.directory / name[:2] / f"{name}.zip"
+
+
+def num_bytes(directory: Path) -> int:
+    """Returns the bytes of all that a store keeps, whether it exists or not."""
+    return sum(path.stat().st_size for path in directory.glob("*/*.zip"))
 
 
 def remove_finished(directory: Path, built: str) -> bool:

@@ -230,10 +230,10 @@ def test_costs_says_all_of_it(tmp_path):
     text = check.costs(COST, needs, num_workers=8)
     assert text.splitlines() == [
         "A build, by 50 of its 240,000 videos, encoded here by 8 processes:",
-        "  dataset  1000.00 GiB ± 5 %, 4.27 MiB a video",
+        "  dataset  1000.00 GiB ± 5 %, 4.44 MiB a video",
         "  time     10.0 hours ± 5 %",
         f"  disk     {tmp_path}: 1.95 TiB ± 5 %, 500.00 GiB free: not enough",
         "  memory   at most 4.75 GiB: 2.80 GiB of the main process, 250.00 MiB of each "
         "other",
-        "  failed   2 of the sample cannot be stored",
+        "  failed   2 of the 50, which are reckoned with: about 9,600 of all",
     ]
