@@ -303,12 +303,23 @@ def _existing(directory: Path) -> Path:
 
 
 def require_writable(directory: Path, option: str) -> None:
-    """Raises OSError where nothing can be written to a directory; leaves nothing there.
+    """Requires that something can be written to a directory; leaves nothing there.
 
     Args:
       directory: Made for the trial where it does not exist, with those above it.
       option: Of the command that names it.
+
+    Raises:
+      OSError: If nothing can be.
+      ValueError: If its name is no text here.
     """
+    try:
+        str(directory).encode()
+    except UnicodeEncodeError:  # TensorFlow takes no other paths
+        raise ValueError(
+            f"`{option}` must be named in characters of this locale, got '{directory}'."
+            " Set PYTHONUTF8=1 in the environment, or choose another one."
+        ) from None
     made = []
     try:
         for path in reversed([directory, *directory.parents]):
