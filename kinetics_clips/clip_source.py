@@ -28,6 +28,12 @@ RAISE, SKIP = "raise", "skip"
 # frames each: many cores decode one batch, and waking them costs nothing beside it.
 _FRAMES_A_THREAD = 16
 
+# Features by which datasets of this package are known: what they say of a frame's size
+# is so.
+_OWN_FEATURES = {"filename", "num_frames", "height", "width", "fps"}
+
+_MAX_SIZES = 8  # that an error shows
+
 # Memory for decoded clips, and for windows as they are stored.
 _decoded = ArrayPool(max_free=4)
 _encoded = ArrayPool(max_free=64)
@@ -172,6 +178,26 @@ class ClipSource:
         tasks.wait()
         return batch.clips(on_error)
 
+    def require_one_size(self) -> None:
+        """Requires that all clips can be in one batch, as far as the index knows sizes.
+
+        Raises:
+          ValueError: If not.
+        """
+        if self.spec.side is not None:
+            return
+        sizes = set()
+        for which, index in enumerate(self._indexes):
+            if not _OWN_FEATURES <= index.features.keys():  # of another builder
+                return
+            mine = self._videos[self._videos[:, 0] == which, 1]
+            sides = [index.features[name][mine] for name in ("height", "width")]
+            sizes |= set(map(tuple, np.unique(sides, axis=1).T.tolist()))
+        if self.spec.size is not None:
+            sizes = {windows.scaled_to(*size, self.spec.size) for size in sizes}
+        if len(sizes) > 1:
+            raise _no_batch({tuple(map(int, size)) for size in sizes})
+
     def _key(self) -> int | None:
         if self._seed is None:
             return None
@@ -184,6 +210,17 @@ class ClipSource:
             )
         which, video = self._videos[number].tolist()
         return self._indexes[which], video
+
+
+def _no_batch(sizes: set[tuple[int, int]]) -> ValueError:
+    """Returns the error of clips of several sizes, (height, width), in a batch."""
+    more = ", ..." if len(sizes) > _MAX_SIZES else ""
+    shown = ", ".join(map(str, sorted(sizes)[:_MAX_SIZES]))
+    return ValueError(
+        f"Frames have {len(sizes):,} sizes: batches need a crop. The clips of a batch "
+        f"must have one size, got (height, width) [{shown}{more}]. Set a crop, as in "
+        "ClipSpec(crop=224), or read single clips."
+    )
 
 
 def _videos_of(
@@ -360,11 +397,7 @@ class _Batch:
             self._memory.setdefault("video", _decoded.take(shape))
         video = self._memory["video"]
         if video.shape != shape:
-            raise ValueError(
-                "The clips of a batch must have one size, got (height, width) "
-                f"{sorted({size, video.shape[3:5]})}. Set a crop, as in "
-                "ClipSpec(crop=224), or read single clips."
-            )
+            raise _no_batch({size, video.shape[3:5]})
         return video
 
     def clips(self, on_error: str) -> dict[str, np.ndarray]:

@@ -93,8 +93,9 @@ def load_clips(
       FileNotFoundError: If the dataset is not there; says how to build it.
       FrameIndexError: If its frame index is damaged, or of other shards; says how to
         make it anew.
-      ValueError: If an argument is out of its range, there is no such split, or the
-        dataset is not stored as TFRecords.
+      ValueError: If an argument is out of its range, there is no such split, the
+        dataset is not stored as TFRecords, or its clips have several sizes, which make
+        no batch.
       RuntimeError: Under `tfds.testing.mock_data`, which has no files.
     """
     _check(batch_size, shuffle, seed, num_epochs, epoch, shard, on_error)
@@ -142,6 +143,8 @@ def load_clips(
         if skip:
             clips = clips.ignore_errors(log_warning=True)
     else:
+        if (batch_size or 1) > 1:
+            source.require_one_size()
         # As many clips at once as there are cores: all of them decode a batch, and two
         # would only be in each other's way.
         num_cores = loky.cpu_count()

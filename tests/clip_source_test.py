@@ -450,15 +450,24 @@ def test_videos_of_other_sizes_do_not_batch(tmp_path):
     whole = ClipSource(builder, "train", ClipSpec(length=2))
     with pytest.raises(
         ValueError,
-        match=r"must have one size, got .* \[\(80, 96\), \(96, 128\)\]. Set a crop",
+        match=r"Frames have 2 sizes: batches need a crop\. .* must have one size, got "
+        r".* \[\(80, 96\), \(96, 128\)\]\. Set a crop",
     ):
         whole.batch([0, 1])
+    with pytest.raises(ValueError, match=r"Frames have 2 sizes: batches need a crop"):
+        whole.require_one_size()
     assert {clip["video"].shape for clip in whole} == {
         (2, 80, 96, 3),
         (2, HEIGHT, WIDTH, 3),
     }
     cropped = ClipSource(builder, "train", ClipSpec(length=2, area=(0.5, 1), size=60))
     assert cropped.batch([0, 1])["video"].shape == (2, 2, 60, 60, 3)
+    cropped.require_one_size()
+    # Of one shape, scaled alike.
+    write_tree(tmp_path / "alike", "train", {"a/one": 4})
+    synthetic.write_video(tmp_path / "alike/train/a/two.mp4", 4, height=48, width=64)
+    alike = build(tmp_path / "alike", tmp_path / "data")
+    ClipSource(alike, "train", ClipSpec(length=2, size=48)).require_one_size()
 
 
 class Foreign(tfds.core.GeneratorBasedBuilder, skip_registration=True):

@@ -214,12 +214,17 @@ def test_batching_different_sizes_says_what_to_set(tmp_path, indexed):
     builder = build(tmp_path / "videos", tmp_path)
     if not indexed:
         without_index(builder)
-    whole = load_clips(builder, "train", ClipSpec(length=2), batch_size=2)
-    with pytest.raises(
-        (tf.errors.InvalidArgumentError, tf.errors.UnknownError),
-        match=r"clips of a batch must have one size(.|\n)*Set a crop, as in ClipSpec",
-    ):
-        list(whole)
+    # The index knows before anything is read.
+    kind = ValueError if indexed else tf.errors.InvalidArgumentError
+    for spec in (ClipSpec(length=2), ClipSpec(length=2, size=60)):
+        with pytest.raises(
+            kind,
+            match=r"clips of a batch must have one size(.|\n)*Set a crop, as in Clip",
+        ):
+            whole = load_clips(builder, "train", spec, batch_size=2)
+            assert not indexed
+            list(whole)
+    load_clips(builder, "train", ClipSpec(length=2), batch_size=1)
     cropped = load_clips(builder, "train", ClipSpec(length=2, crop=90), batch_size=2)
     (batch,) = cropped
     assert batch["video"].shape == (2, 2, 90, 90, 3)

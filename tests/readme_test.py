@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, marks_of, run_script
+from conftest import REPOSITORY, build, marks_of, run_script, write_tree
 
-from kinetics_clips import demo
+from kinetics_clips import demo, synthetic
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 BEFORE, RECIPES, AFTER = re.split(r"^## (?=Recipes\n|Build\n)", README, flags=re.M)
@@ -66,3 +66,16 @@ def test_a_recipe_runs_as_it_is(directory, monkeypatch, recipe):
         done = run_script(code)
         assert done.returncode == 0, done.stderr
         assert done.stdout.endswith(expected)
+
+
+def test_the_keras_recipe_takes_videos_of_several_sizes(tmp_path, monkeypatch):
+    write_tree(tmp_path / "videos", "train", {"a/one": 70, "b/two": 20})
+    for height, width in ((240, 426), (256, 144)):
+        path = tmp_path / f"videos/train/b/{height}.mp4"
+        synthetic.write_video(path, 20, height=height, width=width)
+    build(tmp_path / "videos", tmp_path / "kinetics_clips_demo")
+    monkeypatch.chdir(tmp_path)
+    (recipe,) = (text for text in RECIPES if text.startswith("Keras"))
+    (code,) = (code for code, _ in PYTHON.findall(recipe))
+    done = run_script(code)
+    assert done.returncode == 0, done.stderr
