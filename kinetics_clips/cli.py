@@ -112,6 +112,8 @@ def _check(args: argparse.Namespace) -> int:
     selected = {split.name: builder.select(split) for split in found.splits}
     size = sys.maxsize if args.decode else args.sample
     decoded, _ = _encode_sample(args, builder, selected, size, resume_dir)
+    for finding in _findings(args, selected, decoded, found.class_names):
+        print(finding)
     if args.decode:
         print(f"All decoded:\n{report.summary(decoded.values())}")
     rows = [
@@ -127,6 +129,32 @@ def _check(args: argparse.Namespace) -> int:
     _require_stored(decoded, selected, rows)
     _require_writable(args, builder, resume_dir)
     return 0
+
+
+def _findings(
+    args: argparse.Namespace,
+    selected: dict[str, list[Video]],
+    decoded: dict[Video, report.Row],
+    class_names: Sequence[str],
+) -> list[str]:
+    """Returns what the report of a build will find, as far as it can be told before."""
+    from kinetics_clips import report_page
+
+    to_store = [
+        row
+        for split_videos in selected.values()
+        for video in split_videos
+        if (row := decoded.get(video) or report.undecoded(video)).status
+        != report.FAILED
+    ]
+    found = []
+    if any(row.split == "train" for row in to_store):
+        is_subset = args.max_videos is not None
+        checks = report_page.class_checks(to_store, class_names, is_subset)
+        found += [check.text for check in checks if check.level != report_page.GOOD]
+    stored = [row for row in decoded.values() if row.status == report.STORED]
+    of = "" if len(stored) == len(to_store) else "of the sample, "
+    return found + [f"{of}{text}" for text in report_page.several_sizes(stored)]
 
 
 def _build(args: argparse.Namespace) -> int:
@@ -159,6 +187,8 @@ def _build(args: argparse.Namespace) -> int:
     if not page.exists():  # the build was killed before
         report_page.write(builder, rows)
     print(f"{report_page.verdict(rows, builder.info)}: {page}")
+    for finding in report_page.findings(rows, builder.info):
+        print(f"  {finding}")
     print(f"What became of every video: {directory / report.FILENAME}")
     print(f"To look at it: {_preview_command(builder, args.data_dir)}")
     print(f"Built {name} at {builder.data_dir}")

@@ -73,13 +73,18 @@ class Bar(NamedTuple):
 
 
 class Plot(NamedTuple):
-    """A histogram: `bars` from `low` to `high`, or a category each."""
+    """A histogram: `bars` from `low` to `high`, or a category each.
+
+    What its bars count is a `one`, or `several` of them.
+    """
 
     title: str
     bars: list[Bar]
     low: str = ""
     middle: str = ""
     high: str = ""
+    one: str = "video"
+    several: str = "videos"
 
 
 def write(builder: tfds.core.DatasetBuilder, rows: Sequence[Row]) -> Path:
@@ -110,13 +115,30 @@ def write(builder: tfds.core.DatasetBuilder, rows: Sequence[Row]) -> Path:
     )
     path = Path(builder.data_path) / FILENAME
     with files.open_new(path) as file:
-        file.write(page.encode())
+        # The directory that was built from may have a name that is no text here.
+        file.write(page.encode("utf-8", "surrogateescape"))
     return path
 
 
 def verdict(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> str:
     """Returns whether a dataset is fit to train on, in a line."""
     return _VERDICTS[_worst(_checks(rows, info))]
+
+
+def findings(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> list[str]:
+    """Returns what a person should know of a dataset, in lines."""
+    stored = [row for row in rows if row.status == report.STORED]
+    checks = _checks(rows, info)
+    found = [check.text for check in checks if check.level != GOOD]
+    return [*found, *several_sizes(stored)]
+
+
+def several_sizes(stored: Iterable[Row]) -> list[str]:
+    """Returns how many sizes the frames of stored videos have, if not one."""
+    sizes = {(row.width, row.height) for row in stored}
+    if len(sizes) < 2:
+        return []
+    return [f"frames have {len(sizes):,} sizes: batches need a crop"]
 
 
 def rewrite(builder: tfds.core.DatasetBuilder) -> Path:
@@ -149,7 +171,8 @@ def _contents(builder: tfds.core.DatasetBuilder, rows: Sequence[Row]) -> dict:
         "failures": _named(rows, report.FAILED),
         "unmatched": _named(rows, report.UNMATCHED),
         "truncated": _named(rows, report.STORED),
-        "classes": _classes(rows, builder.info),
+        "noted": _noted(stored),
+        "classes": _classes(stored, builder.info),
         "plots": _plots(stored),
         "thumbnails": thumbnails,
         "no_thumbnails": no_thumbnails,
@@ -179,7 +202,7 @@ def _checks(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> list[Check]:
             mine = [row for row in mine if row.reason not in _NOT_TAKEN]
         checks += _share_checks(split, mine)
     if can_train:
-        checks += _class_checks(rows, info, is_subset)
+        checks += class_checks(stored, info.features["label"].names, is_subset)
 
     def at_most(
         share: float, some: Sequence, whole: Sequence, none: str, one: str, several: str
@@ -213,6 +236,12 @@ def _checks(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> list[Check]:
         f"stored videos has {short}: a clip of {_SHORT} starts over",
         f"stored videos have {short}: clips of {_SHORT} start over",
     )
+    for text in several_sizes(stored):
+        checks.append(Check(GOOD, text[0].upper() + text[1:]))
+    noted = [row for row in stored if row.notes]
+    if noted:
+        words = "stored videos has a note", "stored videos have a note"
+        at_most(_MANY, noted, stored, "", *words)
     if (fault := datasets.fault_of(info)) is not None:
         checks.append(Check(LOOK, fault))
     passed_over = [row for row in rows if row.status == report.UNMATCHED]
@@ -259,41 +288,80 @@ def _share_checks(split: str, rows: Sequence[Row]) -> list[Check]:
     ]
 
 
-def _class_checks(
-    rows: Sequence[Row], info: tfds.core.DatasetInfo, is_subset: bool
+def class_checks(
+    rows: Iterable[Row], names: Sequence[str], is_subset: bool = False
 ) -> list[Check]:
-    names = info.features["label"].names
+    """Looks at how videos are spread over classes and splits.
+
+    Args:
+      rows: Of the videos that are stored, or are to be; some are to train on.
+      names: Of all classes.
+      is_subset: Whether others were left out on purpose.
+    """
+    rows = list(rows)
     sizes = _class_sizes(rows, _TRAIN, names)
     empty = [name for name, size in sizes.items() if not size]
+    single = [name for name, size in sizes.items() if size == 1]
     few = statistics.median(sizes.values()) * _SMALL_CLASS
-    small = [name for name, size in sizes.items() if 0 < size < few]
-    checks = [Check(GOOD, "Every class has videos to train on")]
+    small = [name for name, size in sizes.items() if 1 < size < few]
+    checks = []
+
+    def add(level: str, some: list[str], one: str, several: str) -> None:
+        if some:
+            text = _count(len(some), one, several) + _first(some)
+            checks.append(Check(level, text))
+
     if empty:
-        verb = "has" if len(empty) == 1 else "have"
-        text = f"{len(empty):,} of {len(names):,} classes {verb} no video to train on"
-        checks = [Check(LOOK if is_subset else BAD, text + _first(empty))]
-    if small:
-        checks.append(
-            Check(
-                LOOK,
-                f"{_count(len(small), 'class has', 'classes have')} less than a "
-                f"quarter of the videos of the median class{_first(small)}",
-            )
+        whole = f"of {len(names):,} classes"
+        add(
+            LOOK if is_subset else BAD,
+            empty,
+            f"{whole} has no video to train on",
+            f"{whole} have no video to train on",
         )
-    if unlabelled := sum(
-        row.split == _TRAIN and row.status == report.STORED and not row.label
-        for row in rows
-    ):
+    else:
+        checks.append(Check(GOOD, "Every class has videos to train on"))
+    add(
+        BAD if len(single) > len(names) / 2 and not is_subset else LOOK,
+        single,
+        "class has a single video to train on",
+        "classes have a single video to train on",
+    )
+    add(
+        LOOK,
+        small,
+        "class has less than a quarter of the videos of the median class",
+        "classes have less than a quarter of the videos of the median class",
+    )
+    in_train = {name for name, size in sizes.items() if size}
+    if len(in_train) == 1:
+        only = next(iter(in_train))
+        checks.append(Check(LOOK, f"All videos to train on are of one class: {only}"))
+    for split in annotations.SPLITS:
+        theirs = {name for name, n in _class_sizes(rows, split, names).items() if n}
+        if split == _TRAIN or not theirs:  # nobody wants it, or its labels are secret
+            continue
+        add(
+            LOOK,
+            [name for name in names if name in in_train - theirs],
+            f"class to train on has no video in {split}",
+            f"classes to train on have no video in {split}",
+        )
+        add(
+            LOOK,
+            [name for name in names if name in theirs - in_train],
+            f"class of {split} has no video to train on",
+            f"classes of {split} have no video to train on",
+        )
+    if unlabelled := sum(row.split == _TRAIN and not row.label for row in rows):
         text = _count(unlabelled, "video to train on has", "videos to train on have")
         checks.append(Check(LOOK, f"{text} no label"))
     return checks
 
 
-def _class_sizes(rows: Iterable[Row], split: str, names: Iterable[str]) -> dict:
+def _class_sizes(stored: Iterable[Row], split: str, names: Iterable[str]) -> dict:
     """Returns how many videos each class has, the smallest first."""
-    sizes = Counter(
-        row.label for row in rows if row.split == split and row.status == report.STORED
-    )
+    sizes = Counter(row.label for row in stored if row.split == split)
     return dict(sorted(((name, sizes[name]) for name in names), key=lambda x: x[1]))
 
 
@@ -326,31 +394,49 @@ def _splits(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> list[dict]:
 
 def _named(rows: Iterable[Row], status: str) -> list[dict]:
     """Groups what has a reason by it, the largest group first, with the first names."""
-    groups: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        if row.status == status and (row.reason or status == report.UNMATCHED):
-            groups[row.reason or "no annotation"].append(row)
+    return _grouped(
+        (row.reason or "no annotation", row, row.detail)
+        for row in rows
+        if row.status == status and (row.reason or status == report.UNMATCHED)
+    )
+
+
+def _noted(stored: Iterable[Row]) -> list[dict]:
+    """Groups stored videos by their notes, of which one may have several."""
+    return _grouped(
+        (note, row, "") for row in stored for note in row.notes.split("; ") if note
+    )
+
+
+def _grouped(reasons: Iterable[tuple[str, Row, str]]) -> list[dict]:
+    """Returns (reason, row, detail) by reason, the largest group first."""
+    groups: dict[str, list[tuple[Row, str]]] = defaultdict(list)
+    for reason, row, detail in reasons:
+        groups[reason].append((row, detail))
     named = []
     for reason, group in sorted(groups.items(), key=lambda item: -len(item[1])):
-        splits = Counter(row.split or "no split" for row in group)
+        splits = Counter(row.split or "no split" for row, _ in group)
         named.append(
             {
                 "reason": reason,
                 "count": len(group),
                 "splits": ", ".join(f"{n:,} {split}" for split, n in splits.items()),
-                "names": [row.filename or row.video_id for row in group[:_MAX_NAMES]],
+                "names": [
+                    (row.filename or row.video_id, detail)
+                    for row, detail in group[:_MAX_NAMES]
+                ],
             }
         )
     return named
 
 
-def _classes(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> list[dict]:
+def _classes(stored: Sequence[Row], info: tfds.core.DatasetInfo) -> list[dict]:
     names = info.features["label"].names
     tables = []
     for split in annotations.SPLITS:
         if split not in info.splits:
             continue
-        sizes = _class_sizes(rows, split, names)
+        sizes = _class_sizes(stored, split, names)
         if not any(sizes.values()):  # nothing is labelled
             continue
         tables.append(
@@ -361,7 +447,7 @@ def _classes(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> list[dict]:
                 "largest": list(sizes.items())[-1],
                 "plot": _histogram(
                     "videos a class", list(sizes.values()), lambda n: f"{n:,g}"
-                ),
+                )._replace(one="class", several="classes"),
             }
         )
     return tables
