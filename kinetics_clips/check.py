@@ -371,10 +371,10 @@ def costs(cost: Estimate, needs: Iterable[Disk], num_workers: int) -> str:
         f"process, {_size(_WORKER_MEMORY)} of each other"
     )
     if cost.num_failed:
-        lines.append(
-            f"  failed   {cost.num_failed:,} of the {cost.sample_size:,}, which are "
-            f"reckoned with: about {failed * cost.num_videos:,.0f} of all"
-        )
+        line = f"  failed   {cost.num_failed:,} of the {cost.sample_size:,}"
+        if cost.sample_size < cost.num_videos:
+            line += f", so about {failed * cost.num_videos:,.0f} of all"
+        lines.append(f"{line}, cannot be stored")
     return "\n".join(lines)
 
 

@@ -347,12 +347,13 @@ def class_checks(
             f"class to train on has no video in {split}",
             f"classes to train on have no video in {split}",
         )
-        add(
-            LOOK,
-            [name for name in names if name in theirs - in_train],
-            f"class of {split} has no video to train on",
-            f"classes of {split} have no video to train on",
-        )
+        if theirs - in_train != set(empty):  # which are named above
+            add(
+                LOOK,
+                [name for name in names if name in theirs - in_train],
+                f"class of {split} has no video to train on",
+                f"classes of {split} have no video to train on",
+            )
     if unlabelled := sum(row.split == _TRAIN and not row.label for row in rows):
         text = _count(unlabelled, "video to train on has", "videos to train on have")
         checks.append(Check(LOOK, f"{text} no label"))

@@ -173,3 +173,13 @@ def test_failures_are_logged_by_name(tmp_path, manual_dir, caplog):
     bad = [v for v in train.videos if v.problem is None and "bad" in v.filename]
     list(beam_pipeline._encode(bad, settings, to_number))
     assert "train/a/bad.mp4: not a video" in caplog.text
+
+
+def test_a_bug_ends_a_pipeline(manual_dir):
+    """It is no row of the report: the runner tries again, and fails with the trace."""
+    (split, *_) = videos.find(manual_dir, "folder").splits
+    good = [video for video in split.videos if video.filename.endswith("one.mp4")]
+    settings = frames.EncodeSettings(short_side="256", jpeg_quality=85)
+    with pytest.raises(TypeError, match=r"'>' not supported") as raised:
+        list(beam_pipeline._encode(good, settings, lambda video, encoded: {}))
+    assert "in _encode_frames" in str(raised.value.__cause__)

@@ -219,6 +219,51 @@ def test_disks_counts_the_kept_frames_too(tmp_path):
     assert disk.needed == 1000 * GIB
 
 
+def test_disks_names_what_is_not_there_yet(tmp_path):
+    """As the build does, when it has made it."""
+    before = check.disks(COST, tmp_path / "data", tmp_path / "data/kept")
+    (tmp_path / "data/kept").mkdir(parents=True)
+    after = check.disks(COST, tmp_path / "data", tmp_path / "data/kept")
+    assert [disk.directory for disk in before] == [tmp_path / "data"]
+    assert [disk.directory for disk in after] == [tmp_path / "data"]
+    # What the sample has taken meanwhile is counted once.
+    free = {device: 5 for device in check.free_space(tmp_path)}
+    (disk,) = check.disks(COST, tmp_path, None, free=free)
+    assert disk.free == 5
+
+
+@pytest.mark.parametrize("below", ["", "data", "a/b/c"])
+def test_require_writable_leaves_nothing(tmp_path, below):
+    check.require_writable(tmp_path / below, "--data-dir")
+    assert not list(tmp_path.iterdir())
+
+
+def test_require_writable_names_what_is_wrong(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere/at/all")
+    for name in ("file", "file/below", "link"):
+        with pytest.raises(
+            OSError,
+            match=rf"`--data-dir` must be a directory in which .* got '.*/{name}': \w",
+        ):
+            check.require_writable(tmp_path / name, "--data-dir")
+    with pytest.raises(ValueError, match=r"must be named in characters of this locale"):
+        check.require_writable(tmp_path / "d\udcff", "--data-dir")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link"]
+
+
+def test_costs_are_those_of_videos_that_can_be_stored(tmp_path):
+    selected = {"train": make_videos(100, tmp_path)}
+    results = [(None, encoded(1 << 20))] * 5 + [(None, VideoError("empty"))] * 5
+    cost = check.estimate(results, selected, num_workers=1)
+    assert cost.num_bytes == 50 << 20
+    text = check.costs(cost, [], 1)
+    assert "50.00 MiB \xb1 " in text and " %, 1.00 MiB a video" in text
+    assert "failed   5 of the 10, so about 50 of all, cannot be stored" in text
+    whole = check.estimate(results, {"train": make_videos(10, tmp_path)}, 1)
+    assert "failed   5 of the 10, cannot be stored" in check.costs(whole, [], 1)
+
+
 def test_disks_tells_file_systems_apart(tmp_path):
     other = "/dev/shm" if os.path.isdir("/dev/shm") else "/proc"
     needs = check.disks(COST, tmp_path, check.Path(other))
@@ -235,5 +280,5 @@ def test_costs_says_all_of_it(tmp_path):
         f"  disk     {tmp_path}: 1.95 TiB ± 5 %, 500.00 GiB free: not enough",
         "  memory   at most 4.75 GiB: 2.80 GiB of the main process, 250.00 MiB of each "
         "other",
-        "  failed   2 of the 50, which are reckoned with: about 9,600 of all",
+        "  failed   2 of the 50, so about 9,600 of all, cannot be stored",
     ]

@@ -17,6 +17,7 @@ from conftest import build, read_report, write_tree
 
 import kinetics_clips
 from kinetics_clips import cli, cli_parser, resume, synthetic
+from kinetics_clips.frames import EncodeSettings
 
 
 @pytest.fixture
@@ -464,6 +465,128 @@ def test_check_of_a_wrong_directory_shows_the_layout(tmp_path, capsys):
     code, _, err = run("check", "k400", "--manual-dir", tmp_path, capsys=capsys)
     assert code == 1
     assert "it holds pictures/" in err and "Expected, with videos" in err
+
+
+def test_videos_that_all_fail_are_told_with_the_reason_first(tmp_path, capsys):
+    for number in range(12):
+        path = tmp_path / f"videos/train/a/{number}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("no video")
+    options = ["--manual-dir", tmp_path / "videos", "--data-dir", tmp_path / "data"]
+    why = (
+        "failed: not a video (8 bytes, Invalid data found when processing input). "
+        "`manual_dir` must hold at least one video that can be stored"
+    )
+    for command_name in ("check", "build"):
+        code, out, err = run(command_name, "folder", *options, capsys=capsys)
+        assert code == 1
+        assert f"kinetics-clips: error: All 12 videos {why}" in err
+        assert not any("dataset" in line for line in out if "Building" not in line)
+    code, _, err = run("check", "folder", *options, "--sample", 3, capsys=capsys)
+    assert code == 1
+    assert f"kinetics-clips: error: All 3 videos of the sample {why}" in err
+    # Known before any is opened.
+    for path in (tmp_path / "videos/train/a").iterdir():
+        path.write_bytes(b"")
+    for sample in (0, 50):
+        extra = ["--sample", sample]
+        code, _, err = run("check", "folder", *options, *extra, capsys=capsys)
+        assert code == 1
+        assert "error: All 12 videos failed: empty (0 bytes)." in err
+    assert not (tmp_path / "data").exists() or not list(
+        (tmp_path / "data").rglob("*.z")
+    )
+
+
+def test_a_build_without_the_command_tells_the_reason_first_too(tmp_path):
+    (tmp_path / "videos/train/a").mkdir(parents=True)
+    for number in range(3):
+        (tmp_path / f"videos/train/a/{number}.mp4").write_text("no video")
+    with pytest.raises(ValueError, match=r"^All 3 videos failed: not a video \(8 byte"):
+        build(tmp_path / "videos", tmp_path / "data")
+
+
+@pytest.mark.parametrize("option", ["--data-dir", "--resume-dir"])
+@pytest.mark.parametrize("command_name", ["check", "build"])
+def test_where_nothing_can_be_written_is_told_at_once(
+    tmp_path, videos, capsys, command_name, option
+):
+    (tmp_path / "file").touch()
+    options = {"--data-dir": tmp_path / "data", option: tmp_path / "file/below"}
+    words = [word for pair in options.items() for word in pair]
+    before = sorted(tmp_path.rglob("*"))
+    code, out, err = run(
+        command_name, "folder", "--manual-dir", videos, *words, capsys=capsys
+    )
+    assert code == 1
+    assert (
+        f"error: `{option}` must be a directory in which a build can write, got "
+        f"'{tmp_path}/file/below"
+    ) in err
+    assert f"': Not a directory. Choose another one with {option}." in err
+    assert sorted(tmp_path.rglob("*")) == before
+    # What can be told is told.
+    assert any("dataset  " in line for line in out) == (command_name == "check")
+
+
+def test_check_and_build_tell_the_same_cost(tmp_path, capsys):
+    write_many(tmp_path / "videos", 60, num_frames=10)
+    (tmp_path / "videos/train/a/bad.mp4").write_text("no video")
+    options = ["--manual-dir", tmp_path / "videos", "--data-dir", tmp_path / "data"]
+
+    def costs(out):
+        text = "\n".join(line for line in out if line.startswith("  "))
+        # Others write to the disk meanwhile.
+        return re.findall(r"dataset .*|disk .*?, (?=\d)|failed .*", text)
+
+    _, out, _ = run("check", "folder", *options, capsys=capsys)
+    told = costs(out)
+    assert len(told) >= 2 and f"disk     {tmp_path / 'data'}: " in told[1]
+    done = subprocess.run(
+        command("build", "folder", *options, "--num-shards", "99"),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1  # after it has kept its sample
+    assert costs(done.stdout.splitlines()) == told
+    # Of what is kept by now, both need less.
+    _, out, _ = run("check", "folder", *options, capsys=capsys)
+    code, again, _ = run("build", "folder", *options, capsys=capsys)
+    assert code == 0
+    assert costs(out) == costs(again)
+    assert costs(out)[0] == told[0] and costs(out)[1] != told[1]
+
+
+def test_sizes_and_classes_are_told_before_and_after(tmp_path, capsys):
+    root = tmp_path / "videos"
+    write_tree(root, "train", {"a/one": 4, "a/two": 4, "b/one": 4, "b/two": 4})
+    write_tree(root, "validation", {"a/one": 4, "c/one": 4})
+    synthetic.write_video(root / "train/a/wide.mp4", 4, height=48, width=96)
+    options = ["--manual-dir", root, "--data-dir", tmp_path]
+    expected = [
+        "1 of 3 classes has no video to train on: c",
+        "1 class to train on has no video in validation: b",
+        "frames have 2 sizes: batches need a crop",
+    ]
+    for command_name in ("check", "build"):
+        code, out, _ = run(command_name, "folder", *options, capsys=capsys)
+        assert code == 0
+        assert [line.strip() for line in out if line.strip() in expected] == expected
+
+
+def test_a_bug_in_a_worker_ends_every_command(tmp_path, videos, capsys, monkeypatch):
+    settings = EncodeSettings(short_side="256", jpeg_quality=85)
+    monkeypatch.setattr(kinetics_clips.Builder, "_settings", lambda builder: settings)
+    options = ["--manual-dir", videos, "--data-dir", tmp_path]
+    for command_name in ("check", "build"):
+        code, _, err = run(command_name, "folder", *options, capsys=capsys)
+        assert code == 1
+        assert "error: TypeError: '>' not supported" in err
+        assert "This is a bug: please report it" in err
+        assert "Traceback" not in err
+    with pytest.raises(TypeError, match=r"'>' not supported") as raised:
+        cli.main(["check", "folder", *map(str, options), "--debug"])
+    assert "in _encode_frames" in str(raised.value.__cause__)  # which Python prints
 
 
 def test_index_makes_an_index_and_verifies_the_dataset(data_dir, tmp_path, capsys):

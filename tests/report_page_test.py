@@ -58,7 +58,8 @@ def page_of(builder) -> str:
 
 
 def rows_of(num_stored, num_missing=0, num_bad=0, label="a", **values):
-    values = {"num_frames": 300, "height": 4, "width": 6, "fps": 30.0, "bytes": 9}
+    sizes = {"num_frames": 300, "height": 4, "width": 6, "fps": 30.0, "bytes": 9}
+    values = {**sizes, **values}
     rows = [
         Row("train", f"id{n}", label, f"train/{n}.mp4", "stored", **values)
         for n in range(num_stored)
@@ -223,6 +224,89 @@ def test_classes_without_videos_are_named(builder):
         "look",
         f"1 class has less than a quarter of the videos of the median class: {HOSTILE}",
     ) in report_page._checks(rows, builder.info)
+
+
+def in_split(split, rows):
+    return [dataclasses.replace(row, split=split) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (
+            rows_of(1) + rows_of(9, label="b"),
+            [("look", "1 class has a single video to train on: a")],
+        ),
+        (
+            rows_of(1) + rows_of(1, label="b"),
+            [("bad", "2 classes have a single video to train on: a, b")],
+        ),
+        (
+            rows_of(9) + rows_of(9, label="b") + in_split("validation", rows_of(1)),
+            [("look", "1 class to train on has no video in validation: b")],
+        ),
+        (
+            rows_of(9) + in_split("test", rows_of(9, label="b")),
+            [
+                ("bad", "1 of 2 classes has no video to train on: b"),
+                ("look", "All videos to train on are of one class: a"),
+                ("look", "1 class to train on has no video in test: a"),
+            ],
+        ),
+        # Labels of the test split are not published.
+        (
+            rows_of(9) + rows_of(9, label="b") + in_split("test", rows_of(9, label="")),
+            [],
+        ),
+    ],
+)
+def test_classes_that_a_split_lacks_are_named(rows, expected):
+    checks = report_page.class_checks(rows, ["a", "b"])
+    assert [tuple(check) for check in checks if check.level != "good"] == expected
+
+
+def test_an_empty_class_that_validation_has_is_told_from_others():
+    rows = rows_of(9) + in_split("validation", rows_of(9) + rows_of(2, label="b"))
+    checks = report_page.class_checks(rows, ["a", "b", "c"])
+    texts = [check.text for check in checks]
+    assert "2 of 3 classes have no video to train on: b, c" in texts
+    assert "1 class of validation has no video to train on: b" in texts
+
+
+def test_sizes_notes_and_details_are_shown(builder, tmp_path):
+    rows = [
+        *rows_of(3, num_bad=1),
+        *rows_of(1, notes="HDR (PQ): looks pale; interlaced", width=8),
+        *rows_of(2, notes="interlaced"),
+    ]
+    rows[3] = dataclasses.replace(rows[3], detail="no result after 60 s")
+    findings = report_page.findings(rows, builder.info)
+    assert "frames have 2 sizes: batches need a crop" in findings
+    assert "3 of 6 stored videos have a note (50 %)" in findings
+    shutil.copytree(builder.data_dir, tmp_path, dirs_exist_ok=True)
+    page = report_page.write(datasets.find(tmp_path), rows).read_text("utf-8")
+    assert "Frames have 2 sizes: batches need a crop" in page
+    text = " ".join(re.sub(r"<[^>]+>", " ", page).split())
+    assert "Stored, with a note interlaced 3 (3 train) train/0.mp4" in text
+    assert "HDR (PQ): looks pale 1 (1 train) train/0.mp4" in text
+    assert "timeout 1 (1 train) train/bad0.mp4 no result after 60 s" in text
+    # No line of what is not so.
+    assert "note" not in " ".join(report_page.findings(rows_of(9), builder.info))
+    assert not report_page.several_sizes(rows_of(9))
+
+
+def test_bars_of_classes_count_classes(builder):
+    page = page_of(builder)
+    assert "<title>2: 1 class</title>" in page
+    assert "<title>1: 1 class</title>" in page
+
+
+def test_a_directory_whose_name_is_no_text_is_shown(builder, tmp_path, monkeypatch):
+    monkeypatch.setitem(builder.info.metadata, "manual_dir", "/data/vid\udcc3\udca9os")
+    shutil.copytree(builder.data_dir, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setattr(type(builder), "data_path", tmp_path)
+    page = report_page.write(builder, report.read(tmp_path / report.FILENAME))
+    assert "/data/vid\xe9os" in page.read_text(encoding="utf-8")
 
 
 def test_splits_are_looked_at_one_by_one(builder):

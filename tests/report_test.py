@@ -1,9 +1,12 @@
 import csv
 from pathlib import Path
 
+import pytest
+
 from kinetics_clips import report
 from kinetics_clips.annotations import Annotation
 from kinetics_clips.frames import EncodedVideo
+from kinetics_clips.report import Row
 from kinetics_clips.sources import File
 from kinetics_clips.videos import DUPLICATE, NO_ANNOTATION, Found, Split, Video
 
@@ -95,6 +98,55 @@ def test_summary_is_a_line_a_split():
         "test: 0 stored, 0 failed, 2 unmatched (1 duplicate)",
         "no split: 0 stored, 0 failed, 1 unmatched (1 unreadable)",
     ]
+
+
+def failures(reason, *details, start=0):
+    return [
+        Row("train", str(n), "a", f"{n}.mp4", "failed", reason, detail)
+        for n, detail in enumerate(details, start)
+    ]
+
+
+GOOD = Row("train", "good", "a", "good.mp4", "stored")
+MISSING = Row("train", "gone", "a", "", "failed", "missing", "no file of that name")
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([], ""),
+        ([GOOD, MISSING, MISSING], ""),
+        ([GOOD, *failures("empty", "0 bytes")], ""),
+        (failures("empty", "0 bytes"), "The only video failed: empty (0 bytes)"),
+        (
+            [*failures("crash", *["TypeError"] * 12), MISSING],
+            "All 12 videos failed: crash (TypeError)",
+        ),
+        (
+            [*failures("no frames", "", ""), GOOD],
+            "2 of 3 videos failed: no frames",
+        ),
+        (
+            failures("not a video", "8 bytes", "9 bytes"),
+            "All 2 videos failed: not a video (0.mp4: 8 bytes; others alike)",
+        ),
+        (
+            failures("not a video", "8 bytes", "8 bytes") + failures("empty", ""),
+            "All 3 videos failed: 2 not a video (8 bytes), 1 empty",
+        ),
+        (
+            [row for n in range(5) for row in failures(f"reason {n}", "", start=n)],
+            "All 5 videos failed: 1 reason 0, 1 reason 1, 1 reason 2, and others",
+        ),
+    ],
+)
+def test_why_most_failed(rows, expected):
+    assert report.why_most_failed(rows) == expected
+    lines = report.summary(rows).splitlines()
+    assert lines[:1] == ([expected] if expected else lines[:1])
+    assert len(lines) == bool(rows) + bool(expected)
+    with pytest.raises(ValueError, match=r"`manual_dir` must hold at least one video"):
+        raise report.nothing_stored(rows)
 
 
 def test_read_gives_what_was_written(tmp_path):
