@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from kinetics_clips.sources import as_utf8
@@ -189,24 +189,27 @@ def why_most_failed(rows: Iterable[Row], of: str = "") -> str:
 def nothing_stored(rows: Iterable[Row], of: str = "") -> ValueError:
     """Returns the error of a build of which no video can be stored."""
     rows = list(rows)
-    why = why_most_failed(rows, of) or f"No video file is there: {summary(rows)}"
+    why = why_most_failed(rows, of)
     return ValueError(
-        f"{why}. `manual_dir` must hold at least one video that can be stored; the log "
-        "above names those that cannot."
+        (f"{why}. " if why else "")
+        + "`manual_dir` must hold at least one video that can be stored, got "
+        f"{'; '.join(_totals_in_words(rows))}. The log above names them."
     )
 
 
 def summary(rows: Iterable[Row]) -> str:
     """Returns the totals for a person, a line a split; first why most failed, if so."""
     rows = list(rows)
-    lines = list(filter(None, [why_most_failed(rows)]))
+    return "\n".join(filter(None, [why_most_failed(rows), *_totals_in_words(rows)]))
+
+
+def _totals_in_words(rows: Iterable[Row]) -> Iterator[str]:
     for split, counts in totals(rows).items():
         reasons = ", ".join(f"{n} {reason}" for reason, n in counts["reasons"].items())
-        lines.append(
+        yield (
             f"{split or 'no split'}: {counts[STORED]} stored, {counts[FAILED]} failed, "
             f"{counts[UNMATCHED]} unmatched" + (f" ({reasons})" if reasons else "")
         )
-    return "\n".join(lines)
 
 
 def _names(video: Video) -> tuple[str, str, str, str]:
