@@ -472,7 +472,10 @@ def test_videos_that_all_fail_are_told_with_the_reason_first(tmp_path, capsys):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("no video")
     options = ["--manual-dir", tmp_path / "videos", "--data-dir", tmp_path / "data"]
-    why = "failed: not a video (8 bytes, text). `manual_dir` must hold at least one video that can be stored"
+    why = (
+        "failed: not a video (8 bytes, text). `manual_dir` must hold at least one "
+        "video that can be stored, got train: 0 stored, "
+    )
     for command_name in ("check", "build"):
         code, out, err = run(command_name, "folder", *options, capsys=capsys)
         assert code == 1
