@@ -373,8 +373,8 @@ def costs(cost: Estimate, needs: Iterable[Disk], num_workers: int) -> str:
     if cost.num_failed:
         line = f"  failed   {cost.num_failed:,} of the {cost.sample_size:,}"
         if cost.sample_size < cost.num_videos:
-            line += f", so about {failed * cost.num_videos:,.0f} of all"
-        lines.append(f"{line}, cannot be stored")
+            line += f", so about {failed * cost.num_videos:,.0f} of all,"
+        lines.append(f"{line} cannot be stored")
     return "\n".join(lines)
 
 

@@ -261,7 +261,7 @@ def test_costs_are_those_of_videos_that_can_be_stored(tmp_path):
     assert "50.00 MiB \xb1 " in text and " %, 1.00 MiB a video" in text
     assert "failed   5 of the 10, so about 50 of all, cannot be stored" in text
     whole = check.estimate(results, {"train": make_videos(10, tmp_path)}, 1)
-    assert "failed   5 of the 10, cannot be stored" in check.costs(whole, [], 1)
+    assert "failed   5 of the 10 cannot be stored" in check.costs(whole, [], 1)
 
 
 def test_disks_tells_file_systems_apart(tmp_path):
