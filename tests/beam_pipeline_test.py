@@ -58,6 +58,7 @@ def assert_same(one, other) -> None:
         assert one.info.metadata[key] == other.info.metadata[key]
 
 
+@pytest.mark.slow
 def test_a_pipeline_builds_what_one_machine_builds(tmp_path, manual_dir, local):
     download = {
         "beam_runner": "FnApiRunner",
@@ -73,6 +74,7 @@ def test_a_pipeline_builds_what_one_machine_builds(tmp_path, manual_dir, local):
     assert len(kinetics_clips.ClipSource(builder, "train", spec)) == 5
 
 
+@pytest.mark.slow
 def test_tfds_build_passes_a_pipeline_on(tmp_path, manual_dir, local):
     done = subprocess.run(
         [

@@ -59,6 +59,7 @@ def test_build_names_the_dataset_first_and_last(tmp_path, videos, capsys):
     assert clip["video"].shape == (2, 48, 64, 3)
 
 
+@pytest.mark.slow
 def test_a_build_is_quiet_where_there_is_no_terminal(tmp_path, videos):
     (videos / "train/a/bad.mp4").write_text("no video")
     options = ["--manual-dir", videos, "--data-dir", tmp_path / "data"]
@@ -151,6 +152,7 @@ def test_build_refuses_remote_directories(capsys):
     assert "must be a local directory, got gs://a/b" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_demo_shows_the_whole_road_twice(tmp_path, capsys):
     for _ in range(2):
         code, out, _ = run("demo", "--data-dir", tmp_path, capsys=capsys)
@@ -184,6 +186,7 @@ def write_many(root, count, num_frames=4):
         (root / f"train/a/{i}.mp4").write_bytes(source)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_build_and_its_workers(tmp_path, signal_number):
     write_many(tmp_path / "videos", 3000)
@@ -220,6 +223,7 @@ def test_a_signal_ends_a_build_and_its_workers(tmp_path, signal_number):
     assert not list((tmp_path / "data").rglob("dataset_info.json"))
 
 
+@pytest.mark.slow
 def test_a_killed_build_goes_on_to_the_same_records(tmp_path):
     write_many(tmp_path / "videos", 300)
     options = ["--manual-dir", tmp_path / "videos", "--data-dir", tmp_path / "killed"]
@@ -327,6 +331,7 @@ def let_no_file_grow():
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resumes", [True, False], ids=["kept frames", "shards"])
 def test_a_write_that_fails_is_one_clear_line(tmp_path, videos, resumes):
     options = ["--manual-dir", videos, "--data-dir", tmp_path / "data"]

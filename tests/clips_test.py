@@ -103,6 +103,7 @@ def test_num_epochs_none_never_ends(where):
     assert sum(1 for _ in ds.take(50)) == 50
 
 
+@pytest.mark.slow
 def test_same_seed_same_clips_in_any_process(where):
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
@@ -308,6 +309,7 @@ def ten_videos(request, tmp_path_factory):
     return builder if request.param else without_index(builder)
 
 
+@pytest.mark.slow
 def test_hosts_share_every_epoch(ten_videos):
     def share(index, **options):
         return load_clips(
@@ -434,6 +436,7 @@ def test_a_script_may_end_in_the_middle_of_an_epoch(where, end):
     assert done.stderr.count("Traceback") == (end == "1 / 0"), done.stderr
 
 
+@pytest.mark.slow
 def test_a_new_process_goes_on_with_the_clips_that_were_due(where, tmp_path):
     script = (
         "import sys, tensorflow as tf, kinetics_clips\n"

@@ -82,7 +82,8 @@ def build(
 ) -> tfds.core.DatasetBuilder:
     """Builds a dataset; `download` are options of TFDS, `options` the Builder's."""
     builder = kinetics_clips.Builder(
-        **{"config": "folder", "data_dir": data_dir, **options}
+        # One worker: to start one takes longer than such videos do.
+        **{"config": "folder", "data_dir": data_dir, "num_workers": 1, **options}
     )
     builder.download_and_prepare(
         download_config=tfds.download.DownloadConfig(

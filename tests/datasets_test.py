@@ -79,6 +79,7 @@ def test_loads_by_name_with_the_package(data_dir):
     assert len(ds) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "builder",
     [
@@ -114,6 +115,7 @@ def test_importing_the_package_registers_it_without_tensorflow():
     assert done.stdout.strip() == "False", done.stderr
 
 
+@pytest.mark.slow
 def test_reading_needs_no_video_codec(data_dir):
     script = (
         "import sys\n"
@@ -222,6 +224,7 @@ def test_an_absolute_path_is_a_place_and_an_address_stays(tmp_path, monkeypatch)
     assert files.absolute(tfds.core.Path("gs://bucket/x")) == "gs://bucket/x"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["data", Path("data"), "~/data"], ids=repr)
 @pytest.mark.parametrize("which", ["data_dir", "streamed_dir"])
 def test_a_relative_directory_stays_where_it_was(
@@ -252,6 +255,7 @@ def test_a_relative_directory_stays_where_it_was(
             assert one.sheet().size
 
 
+@pytest.mark.slow
 def test_tfds_default_directory_may_be_relative_too(data_dir, tmp_path):
     (tmp_path / "data").symlink_to(data_dir)
     script = f"""

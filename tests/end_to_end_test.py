@@ -114,6 +114,7 @@ def test_k400_from_the_official_csv(tmp_path):
 PACKAGE = Path(kinetics_clips.__file__).parent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cwd", "dataset"),
     [
@@ -142,6 +143,7 @@ def test_tfds_build_by_path_and_by_json(tmp_path, cwd, dataset):
     assert {e["video"].shape[1:] for e in tfds.as_numpy(ds)} == {(32, 43, 3)}
 
 
+@pytest.mark.slow
 def test_both_commands_build_the_same(tmp_path):
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     for command in (

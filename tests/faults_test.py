@@ -542,6 +542,7 @@ def command(root: Path, data_dir: Path, *options: str) -> list:
     return [*words, "--manual-dir", root, "--data-dir", data_dir, *options]
 
 
+@pytest.mark.slow
 def test_two_builds_at_once_give_one_dataset(tmp_path):
     write_tree(tmp_path / "videos", "train", {f"a/{n}": 12 for n in range(24)})
     data_dir = tmp_path / "data"

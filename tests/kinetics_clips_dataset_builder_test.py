@@ -27,6 +27,7 @@ from kinetics_clips import synthetic, tfrecords, workers
 from kinetics_clips.kinetics_clips_dataset_builder import Builder, KineticsClipsConfig
 
 
+@pytest.mark.slow
 class KineticsClipsTest(tfds.testing.DatasetBuilderTestCase):
     """TFDS's own checks: registration, schema, counts, reload, no shared examples."""
 
@@ -152,6 +153,7 @@ def test_stored_examples_are_the_videos(builder):
     assert {len(example["video"]) for example in examples} == {90, 20, 64, 70}
 
 
+@pytest.mark.slow
 def test_a_red_square_comes_back_red(tmp_path):
     import cv2
 
@@ -171,6 +173,7 @@ def test_a_red_square_comes_back_red(tmp_path):
     assert np.abs(square - (255, 0, 0)).max() < 20
 
 
+@pytest.mark.slow
 def test_bad_videos_end_no_build(tmp_path, caplog):
     root = tmp_path / "videos"
     odd = ["two words", 'it\'s "quoted"', "(1)", "größe 泳ぐ"]
@@ -254,6 +257,7 @@ def test_report_rows_of_stored_videos_measure_them(builder):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"no video"])
 @pytest.mark.parametrize("splits", [["train"], ["train", "val"]])
 def test_nothing_to_store_is_an_error(tmp_path, splits, content):
@@ -268,6 +272,7 @@ def test_nothing_to_store_is_an_error(tmp_path, splits, content):
     assert not list((tmp_path / "data").rglob("dataset_info.json"))
 
 
+@pytest.mark.slow
 def test_a_builder_can_build_again_with_other_classes(tmp_path):
     write_tree(tmp_path / "videos", "train", {"b/one": 2})
     (tmp_path / "videos/val").mkdir()
@@ -287,6 +292,7 @@ def test_a_builder_can_build_again_with_other_classes(tmp_path):
         assert again.info.features["label"].names == names
 
 
+@pytest.mark.slow
 def test_k400_has_the_official_label_ids(tmp_path):
     builder = build(DUMMY_DATA, tmp_path, config="k400")
     label = builder.info.features["label"]
@@ -313,6 +319,7 @@ def test_k400_has_the_official_label_ids(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_max_videos_takes_the_same_first_ones(tmp_path):
     write_tree(tmp_path / "videos", "train", {f"a/{i}": 2 for i in range(8)})
     ids = []
@@ -326,6 +333,7 @@ def test_max_videos_takes_the_same_first_ones(tmp_path):
     assert ids[0] < ids[1]
 
 
+@pytest.mark.slow
 def test_settings_reach_the_frames(tmp_path):
     write_tree(tmp_path / "videos", "train", {"a/one": 2})
     sizes = []
@@ -339,6 +347,7 @@ def test_settings_reach_the_frames(tmp_path):
     assert sizes[0] < 0.8 * sizes[1]
 
 
+@pytest.mark.slow
 def test_max_examples_per_split_ends_the_workers(tmp_path):
     write_tree(tmp_path / "videos", "train", {f"a/{i}": 5 for i in range(30)})
     builder = Builder(config="folder", data_dir=tmp_path / "data")
@@ -351,6 +360,7 @@ def test_max_examples_per_split_ends_the_workers(tmp_path):
     assert not workers_of(psutil.Process())
 
 
+@pytest.mark.slow
 def test_two_builds_store_the_same_records(tmp_path, builder, data_dir):
     manual_dir = builder.info.metadata["manual_dir"]
     again = build(manual_dir, tmp_path, num_workers=1)
@@ -400,6 +410,7 @@ def records_of(builder, split="train") -> list[dict]:
     return list(tfds.as_numpy(builder.as_dataset(split=split, **options)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("release", "num_classes", "label"),
     [("k600", 600, "zumba"), ("k700", 700, "zumba"), ("k700_2020", 700, "zumba")],
@@ -413,6 +424,7 @@ def test_later_releases_have_their_own_label_ids(tmp_path, release, num_classes,
     assert builder.info.full_name == f"kinetics_clips/{release}/2.0.0"
 
 
+@pytest.mark.slow
 def test_fps_reaches_the_frames(tmp_path):
     write_tree(tmp_path / "videos", "train", {"a/one": 30})
     config = KineticsClipsConfig(fps=10)
@@ -423,6 +435,7 @@ def test_fps_reaches_the_frames(tmp_path):
     assert builder.info.full_name == "kinetics_clips/folder_10fps/2.0.0"
 
 
+@pytest.mark.slow
 def test_archives_give_the_same_records_as_loose_files(tmp_path, builder):
     source = Path(builder.info.metadata["manual_dir"])
     packed = tmp_path / "packed"
@@ -448,6 +461,7 @@ def test_archives_give_the_same_records_as_loose_files(tmp_path, builder):
     assert not list((tmp_path / "data").rglob("*.mp4"))
 
 
+@pytest.mark.slow
 def test_a_damaged_archive_costs_what_lies_behind_the_damage(tmp_path, caplog):
     write_tree(tmp_path / "loose", "train", {f"a/{i}": 20 for i in range(6)})
     root = tmp_path / "packed"
@@ -551,6 +565,7 @@ def test_copies_as_they_are_are_stored_whole_and_reported_by_rule(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_duplicates_are_resolved_before_the_work_starts(tmp_path, caplog):
     write_tree(tmp_path / "videos", "train", {"a/one": 5, "a/two": 6})
     source = tmp_path / "videos/train/a"
@@ -589,6 +604,7 @@ def overwrite(builder, manual_dir):
     )
 
 
+@pytest.mark.slow
 def test_overwriting_takes_the_place_at_the_end(tmp_path, monkeypatch):
     write_tree(tmp_path / "videos", "train", {"a/one": 2})
     builder = build(tmp_path / "videos", tmp_path / "data")
@@ -627,6 +643,7 @@ def test_overwriting_that_fails_leaves_the_old_dataset(tmp_path, monkeypatch):
     assert os.listdir(builder.data_path.parent) == ["2.0.0"]
 
 
+@pytest.mark.slow
 def test_directories_are_those_of_the_first_moment(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     write_tree(tmp_path / "videos", "train", {"a/one": 2})
@@ -648,6 +665,7 @@ def test_directories_are_those_of_the_first_moment(tmp_path, monkeypatch):
     assert not set(os.listdir(tmp_path)) & {"~", "kept", "kept_2"}
 
 
+@pytest.mark.slow
 def test_a_swap_that_was_killed_is_finished(tmp_path):
     write_tree(tmp_path / "videos", "train", {"a/one": 2})
     builder = build(tmp_path / "videos", tmp_path / "data")
@@ -659,6 +677,7 @@ def test_a_swap_that_was_killed_is_finished(tmp_path):
     assert again.info.metadata == builder.info.metadata
 
 
+@pytest.mark.slow
 def test_loading_never_builds_beside_another_version(tmp_path, monkeypatch):
     write_tree(tmp_path / "videos", "train", {"a/one": 2})
     built = build(tmp_path / "videos", tmp_path / "data")

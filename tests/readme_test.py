@@ -45,6 +45,7 @@ def _marks(recipe: str) -> list:
     return [mark for name in libraries for mark in marks_of(name)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "recipe",
     [

@@ -3,6 +3,7 @@ import functools
 import threading
 import time
 
+import pytest
 from conftest import run_script
 
 from kinetics_clips.threads import Tasks
@@ -56,6 +57,7 @@ def test_many_callers_share_the_threads():
         assert list(callers.map(call, range(40))) == [n * 1225 for n in range(40)]
 
 
+@pytest.mark.slow
 def test_an_iterator_that_ends_under_a_lock_of_python_does_not_hang(data_dir):
     # What holds the lock may collect garbage, and an iterator with it, whose end waits
     # for the clips that are being read.

@@ -102,6 +102,7 @@ class HangingPath(type(Path())):
         return super().stat(**options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [1, 2])
 @pytest.mark.parametrize(
     ("path_type", "reason"), [(CrashingPath, "crash"), (HangingPath, "timeout")]
@@ -271,6 +272,7 @@ print(len(list(workers.encode_all(to_encode, settings, num_workers=8))))
     assert (done.stdout, done.stderr) == ("2\n", "")
 
 
+@pytest.mark.slow
 def test_workers_that_never_start_are_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(workers, "_start", die)
     with pytest.raises(RuntimeError, match=r"died 10 times in a row without"):
@@ -330,6 +332,7 @@ def test_deadline_grows_with_the_file(tmp_path):
     assert workers._deadline(tmp_path / "nowhere.mp4") == 60
 
 
+@pytest.mark.slow
 def test_workers_hold_no_tensorflow_and_leave_the_callers_script_alone(tmp_path):
     write_tree(tmp_path / "videos", "train", {f"a/{i}": 60 for i in range(12)})
     script = tmp_path / "script.py"
