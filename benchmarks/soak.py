@@ -5,6 +5,9 @@
 
 - `videos`: damaged copies of videos of several codecs. Each is stored, with the frames
   that the ffmpeg program shows of it, in their order, or reported with its reason.
+- `odd`: healthy and odd videos of every kind that is known, made by `odd_cases.py`, or
+  those of `--folder`: what is stored of them has the frames, colours, turning, shape
+  and rate that the ffmpeg program shows, and the notes that they deserve.
 - `kills`: builds whose main process, or one of its workers, is killed (SIGKILL) at
   random moments, and which go on until they end: the same records, report and metadata
   as without; and no directory, meanwhile, that TFDS takes for a dataset and is none.
@@ -46,6 +49,7 @@ import faulty_disk
 import hostile
 import loky
 import numpy as np
+import odd
 import psutil
 import resume
 import tables
@@ -79,6 +83,7 @@ class Outcome(NamedTuple):
 def main() -> int:
     sections: dict[str, Callable[[Path, argparse.Namespace], Outcome]] = {
         "videos": _videos,
+        "odd": _odd,
         "kills": _kills,
         "steps": _steps,
         "disk": _disk,
@@ -89,6 +94,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("sections", nargs="*", metavar="SECTION", help="(default: all)")
     parser.add_argument("--mutants", type=int, default=5_000, help="(default: 5,000)")
+    parser.add_argument("--folder", type=Path, help="of videos (default: made anew)")
     parser.add_argument("--kills", type=int, default=50, help="(default: 50)")
     parser.add_argument(
         "--steps", type=int, default=1, help="every so many (default: 1)"
@@ -205,6 +211,11 @@ def _packets(path: Path) -> Iterator[bytes]:
         for packet in container.demux(container.streams.best("video")):
             if packet.size:
                 yield bytes(packet)
+
+
+def _odd(root: Path, args: argparse.Namespace) -> Outcome:
+    tried, wrong, note = odd.run(root / "videos", args.folder)
+    return Outcome(tried, tried - wrong, 0, wrong, note)
 
 
 def _kills(root: Path, args: argparse.Namespace) -> Outcome:

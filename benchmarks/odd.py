@@ -1,0 +1,462 @@
+"""Compares what is stored of odd videos with what the ffmpeg program shows of them.
+
+`soak.py odd` calls it. A video is right if it has the frames of ffmpeg's, in their
+order and colours, turned and with square pixels; their rate; no mark of a truncated one
+unless it is; a note where something is to be known of it. Or if it is refused, where
+ffmpeg finds no film in it either, with a reason that says why.
+"""
+
+import collections
+import concurrent.futures
+import re
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import hostile
+import imageio_ffmpeg
+import loky
+import numpy as np
+import odd_cases
+import simplejpeg
+from odd_cases import Odd
+
+from kinetics_clips import frames, workers
+from kinetics_clips.annotations import Annotation
+from kinetics_clips.sources import File
+from kinetics_clips.videos import Video
+
+# As they are; scaled; and at an even rate, which is the third's `fps`.
+_AS_THEY_ARE, _SCALED, _EVEN = _SETTINGS = (
+    frames.EncodeSettings(short_side=None, jpeg_quality=97),
+    frames.EncodeSettings(short_side=48, jpeg_quality=97),
+    frames.EncodeSettings(short_side=48, jpeg_quality=85, fps=10),
+)
+
+# Of 255 levels. Flat is what lies at least as far from an edge as a block of a JPEG
+# with colours of half the size reaches, and colours interpolated from it.
+_FLAT, _FLAT_REACH = 3, 17
+# Colours at edges are interpolated in another way by swscale than by decoders of JPEGs,
+# and what is then outside of 0 to 255 is cut off in another place: so means of blocks of
+# 8 by 8 pixels are compared. A wrong matrix, range, place or frame is 5 to 50 there.
+# Edges that are scaled differ by how, as a pixel of a test picture of 64 lines is an
+# eighth of a block, and by what was cut off before.
+_BLOCK = 8
+_EXACTLY = "bilinear+accurate_rnd+full_chroma_int"
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+class _Bounds(NamedTuple):
+    """How far stored frames may be from those that ffmpeg shows, of 255 levels.
+
+    Attributes:
+      bias: Of red, green and blue, over all frames.
+      mean: Of the blocks of a frame, in each colour.
+      most: Of any block, in brightness.
+    """
+
+    bias: float
+    mean: float
+    most: float
+
+
+_UNSCALED_BOUNDS, _SCALED_BOUNDS = _Bounds(1.0, 2.0, 12.0), _Bounds(2.0, 5.0, 20.0)
+_SLANTED_BOUNDS = _Bounds(5.0, 6.0, 80.0)  # a pixel more or less is black at edges
+
+# A gap is longer than this many seconds and so many times what is usual.
+_GAP, _GAP_TIMES = 10.0, 20
+_MAX_FILLED = 60.0  # seconds that one gap may be filled for
+
+# Formats of FFmpeg that show pictures, or open other files.
+_NO_FILMS = re.compile(
+    r"(\w+_pipe|image2|hls|dash|concat|tty|ffmetadata|sdp|rtsp|imf)\b"
+)
+# What ffmpeg says of a file that ends early.
+_CUT = re.compile(
+    r"partial file|ended prematurely|truncat|moov atom not found|Packet corrupt"
+    r"|Invalid data|error while decoding|damaged|concealing|overread|Invalid NAL|EOF",
+    re.IGNORECASE,
+)
+_SHOWN = re.compile(
+    r"\] n: *\d+ .*?pts_time:(\S+).*? sar:(\d+)/(\d+) s:(\d+)x(\d+) i:(\w)"
+)
+_STREAM = re.compile(r"Stream #0:(\d+)\S*: Video: .*")
+# What has to be said, by what is to be known.
+_NOTES = {
+    "HDR": r"HDR|PQ|HLG|tone",
+    "interlaced": r"interlac",
+    "size": r"\bsizes?\b",
+}
+
+
+class Shown(NamedTuple):
+    """What the ffmpeg program shows of a video.
+
+    Attributes:
+      frames: uint8 `[num_frames, height, width, 3]`, RGB.
+      times: Of them, in seconds; NaN where there is none.
+      shape: (height, width) of the first, with square pixels.
+      is_plain: Whether all are of that shape anyway.
+      notable: What a person should know of it, as in `_NOTES`.
+      is_film: Whether it is neither a picture nor a list.
+      complains: Whether ffmpeg says that something is damaged or missing.
+    """
+
+    frames: np.ndarray
+    times: np.ndarray
+    shape: tuple[int, int]
+    is_plain: bool
+    notable: set[str]
+    is_film: bool
+    complains: bool
+
+
+def show(
+    path: Path, size: tuple[int, int] | None, stream: str = "", by: str = ""
+) -> Shown:
+    """Asks the ffmpeg program.
+
+    Args:
+      path: Of a video.
+      size: (height, width) that its frames are scaled to; None = as they are.
+      stream: That is shown, as of `-map`; empty = as ffmpeg chooses.
+      by: Filters that its frames go through first.
+    """
+    # To RGB first: to scale and to convert at once is less exact for some formats.
+    filters = [
+        "showinfo=checksum=0",
+        *((by,) if by else ()),
+        f"scale=flags={_EXACTLY}",
+        "format=rgb24",
+        *((f"scale={size[1]}:{size[0]}:flags=area",) if size else ()),
+    ]
+    done = subprocess.run(
+        [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin",
+         # With more, what it makes of a damaged frame depends on the others at work.
+         "-threads", "1", "-probesize", "1G", "-analyzeduration", "1G",
+         "-i", path, *(("-map", stream) if stream else ()), "-an", "-sn", "-dn",
+         "-fps_mode", "passthrough", "-vf", ",".join(filters),
+         "-f", "rawvideo", "-pix_fmt", "rgb24", "-"],
+        capture_output=True,
+        timeout=300,
+    )  # fmt: skip
+    said = done.stderr.decode(errors="replace")
+    found = _SHOWN.findall(said)
+    if not found:
+        empty = np.empty((0, 1, 1, 3), np.uint8)
+        return Shown(empty, np.empty(0), (1, 1), True, set(), False, True)
+    _, wide, high, width, height, _ = found[0]
+    aspect = int(wide) / int(high) if int(wide) and int(high) else 1.0
+    sizes = {row[3:5] for row in found}
+    notable = {
+        name
+        for name, is_so in {
+            "HDR": re.search(r"color_trc:(smpte2084|arib-std-b67)", said),
+            "interlaced": any(row[5] in "TB" for row in found),
+            "size": len(sizes) > 1,
+        }.items()
+        if is_so
+    }
+    format_name = re.search(r"Input #0, (\S+)", said)
+    taken = re.search(r"Stream #0:(\d+) -> #0:0", said)
+    described = {row[1]: row[0] for row in _STREAM.finditer(said)}
+    is_film = not (
+        (format_name and _NO_FILMS.match(format_name[1]))
+        or (taken and "attached pic" in described.get(taken[1], ""))
+    )
+    shape = size or (int(height), int(width))
+    pixels = np.frombuffer(done.stdout, np.uint8)
+    pixels = pixels[
+        : len(pixels) // (shape[0] * shape[1] * 3) * shape[0] * shape[1] * 3
+    ]
+    times = [float("nan") if row[0] == "NOPTS" else float(row[0]) for row in found]
+    complains = any(
+        _CUT.search(line) for line in said.splitlines() if "showinfo" not in line
+    )
+    return Shown(
+        pixels.reshape(-1, *shape, 3),
+        np.array(times),
+        (int(height), max(round(int(width) * aspect), 1)),
+        aspect == 1 and len(sizes) == 1,
+        notable,
+        is_film,
+        complains,
+    )
+
+
+def run(root: Path, folder: Path | None) -> tuple[int, int, str]:
+    """Compares odd videos, prints a table of them, and the wrong ones by name.
+
+    Args:
+      root: Where they are made.
+      folder: Whose files are compared instead; None = all of `odd_cases` are made.
+
+    Returns:
+      How many were tried, how many are wrong, and what could not be tried.
+    """
+    if folder:
+        videos = [
+            (path, Odd(path.name))
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        ]
+        failed = []
+    else:
+        videos, failed = odd_cases.write(root)
+    tried, wrong = _print_table(_compare(videos))
+    for line in failed:
+        print(f"not made: {line}", flush=True)
+    return tried, wrong, f"{len(failed)} could not be made" if failed else ""
+
+
+def _compare(
+    videos: Sequence[tuple[Path, Odd]],
+) -> list[tuple[Odd, list[str]]]:
+    """Returns what is wrong with each video; nothing where it is stored right.
+
+    Args:
+      videos: Paths, with what is known of each besides what ffmpeg shows.
+    """
+    to_encode = [
+        Video(Annotation("train", str(path), "a"), _file(path)) for path, _ in videos
+    ]
+    results = [
+        {
+            video.annotation.video_id: result
+            for video, result in workers.encode_all(to_encode, settings)
+        }
+        for settings in _SETTINGS
+    ]
+    with concurrent.futures.ThreadPoolExecutor(loky.cpu_count()) as pool:
+        found = pool.map(
+            lambda video: _wrong(*video, *(by_id[str(video[0])] for by_id in results)),
+            videos,
+        )
+        return [(odd, wrong) for (_, odd), wrong in zip(videos, found, strict=True)]
+
+
+def _file(path: Path) -> File:
+    status = path.stat()
+    return File(path.parent, path.name, status.st_size, status.st_mtime_ns)
+
+
+_Result = frames.EncodedVideo | frames.VideoError
+
+
+def _wrong(
+    path: Path, odd: Odd, as_it_is: _Result, scaled: _Result, even: _Result
+) -> list[str]:
+    if isinstance(as_it_is, frames.VideoError):
+        return list(_wrong_reason(path, odd, as_it_is))
+    if isinstance(scaled, frames.VideoError):
+        return [f"scaled: {scaled}"]
+    if isinstance(even, frames.VideoError):
+        return [f"at {_EVEN.fps} fps: {even}"]
+    if not odd.stored:
+        return [f"{as_it_is.num_frames} frames of {as_it_is.fps:.4g} fps are stored"]
+    by_stream = []
+    for stream in odd.streams:
+        size = as_it_is.height, as_it_is.width
+        shown = show(path, size, stream, odd.shown_by)
+        if not shown.is_film:
+            by_stream.append(
+                [f"{as_it_is.num_frames} frames of what is no film are stored"]
+            )
+            continue
+        wrong = [
+            *_wrong_facts(odd, shown, as_it_is),
+            *_wrong_pixels(
+                as_it_is,
+                shown.frames,
+                _SLANTED_BOUNDS
+                if odd.slanted
+                else _UNSCALED_BOUNDS
+                if shown.is_plain
+                else _SCALED_BOUNDS,
+            ),
+            *_wrong_even(odd, shown, even),
+        ]
+        if (scaled.height, scaled.width) != size:
+            wrong += [f"scaled: {what}" for what in _wrong_scaled(odd, shown, scaled)]
+        by_stream.append(wrong)
+    return min(by_stream, key=len)
+
+
+def _wrong_scaled(odd: Odd, shown: Shown, got: frames.EncodedVideo) -> Iterable[str]:
+    smaller = [
+        cv2.resize(frame, (got.width, got.height), interpolation=cv2.INTER_AREA)
+        for frame in shown.frames
+    ]
+    bounds = _SLANTED_BOUNDS if odd.slanted else _SCALED_BOUNDS
+    yield from _wrong_pixels(got, smaller, bounds)
+    height, width = shown.shape
+    aspect = got.width / got.height * height / width
+    short = min(got.height, got.width)
+    if short != _SCALED.short_side or abs(aspect - 1) > 1.01 / short:
+        yield f"{got.width}x{got.height}, not as {width}x{height}"
+
+
+def _wrong_reason(path: Path, odd: Odd, error: frames.VideoError) -> Iterable[str]:
+    if odd.reason:
+        if not re.search(odd.reason, str(error), re.IGNORECASE):
+            yield f"the reason, {error}, does not say {odd.reason}"
+    elif (
+        odd.stored and (shown := show(path, None, odd.streams[0], odd.shown_by)).is_film
+    ):
+        yield f"{error}; ffmpeg shows {len(shown.frames)} frames"
+    if error.reason in ("crash", "timeout"):
+        yield str(error)
+
+
+def _wrong_facts(odd: Odd, shown: Shown, got: frames.EncodedVideo) -> Iterable[str]:
+    num_frames = len(shown.frames) if odd.num_frames is None else odd.num_frames
+    if got.num_frames != num_frames:
+        yield f"{got.num_frames} frames, not {num_frames}"
+    # A pixel may be rounded away, and either side be the one that is scaled.
+    height, width = shown.shape
+    aspect = got.width / got.height * height / width
+    if not odd.any_shape and abs(aspect - 1) > 1.01 / min(got.height, got.width):
+        yield f"{got.width}x{got.height}, not as {width}x{height}"
+    rates = odd.fps or (usual_rate(shown.times),)
+    if not any(abs(got.fps - fps) <= odd.tolerance * fps for fps in rates) and any(
+        rates
+    ):
+        yield f"{got.fps:.4g} fps, not {' or '.join(f'{fps:.4g}' for fps in rates)}"
+    truncated = odd.truncated
+    if truncated is None and not shown.complains:
+        truncated = False
+    if truncated is not None and got.truncated != truncated:
+        yield "truncated" if got.truncated else "not said to be truncated"
+    notes = "; ".join(got.notes)
+    for name, pattern in _NOTES.items():
+        if name in shown.notable:
+            if not re.search(pattern, notes, re.IGNORECASE):
+                yield f"not noted: {name}"
+        elif re.search(pattern, notes, re.IGNORECASE) and not odd.noted:
+            yield f"noted: {notes}"
+            return
+    if odd.noted is not None and not re.search(odd.noted, notes, re.IGNORECASE):
+        yield f"noted: {notes or 'nothing'}, expected {odd.noted or 'nothing'}"
+    elif odd.noted == "" and notes and not shown.notable:
+        yield f"noted: {notes}"
+
+
+def usual_rate(times: np.ndarray) -> float:
+    """Returns the frames a second of all but gaps; 0 where that is undefined."""
+    steps = np.diff(np.sort(times[~np.isnan(times)]))
+    steps = steps[~_is_gap(steps)]
+    return len(steps) / steps.sum() if steps.sum() > 0 else 0.0
+
+
+def _is_gap(steps: np.ndarray) -> np.ndarray:
+    usual = np.median(steps[steps > 0]) if (steps > 0).any() else 0.0
+    return (steps > _GAP) & (steps > _GAP_TIMES * usual)
+
+
+def _wrong_even(odd: Odd, shown: Shown, got: frames.EncodedVideo) -> Iterable[str]:
+    """Says whether as many frames are stored at an even rate as its seconds have."""
+    times = np.sort(shown.times[~np.isnan(shown.times)])
+    rate = odd.fps[0] if odd.fps else usual_rate(times)
+    if got.fps != _EVEN.fps:
+        yield f"{got.fps} fps, not {_EVEN.fps}"
+    if not rate or odd.any_length:
+        return
+    expected = len(shown.frames) / rate * _EVEN.fps
+    slack = 1 + 0.1 * expected + 1.01 * _EVEN.fps / rate
+    most = expected + _MAX_FILLED * _EVEN.fps * _is_gap(np.diff(times)).sum()
+    if not expected - slack <= got.num_frames <= most + slack:
+        yield f"{got.num_frames} frames at {_EVEN.fps} fps, not {expected:.0f}"
+
+
+def _wrong_pixels(
+    got: frames.EncodedVideo, shown: Sequence[np.ndarray], bounds: _Bounds
+) -> list[str]:
+    """Says what differs between stored frames and those that ffmpeg shows.
+
+    Or what a JPEG of the latter shows: it has colours of half the size, whatever the
+    video's, and so has what is stored.
+    """
+    if len(shown) != got.num_frames:
+        return []  # which is said
+    stored = hostile.decode(got.frames)
+    off_by = max(map(_off_on_flat, stored, shown))
+    flat = [f"flat colours are off by {off_by}"] if off_by > _FLAT else []
+    if not (wrong := list(_differences(stored, shown, bounds))):
+        return flat
+    through_jpeg = hostile.decode([_jpeg(frame) for frame in shown])
+    return flat + min(wrong, list(_differences(stored, through_jpeg, bounds)), key=len)
+
+
+def _off_on_flat(stored: np.ndarray, shown: np.ndarray) -> int:
+    """Returns by how many levels flat colours of a frame are off at most."""
+    kernel = np.ones((2 * _FLAT_REACH + 1,) * 2, np.uint8)
+    spread = cv2.subtract(cv2.dilate(shown, kernel), cv2.erode(shown, kernel))
+    differs = cv2.absdiff(stored, shown)
+    return int(differs[spread.max(-1) <= 2].max(initial=0))
+
+
+def _differences(
+    stored: np.ndarray, shown: Sequence[np.ndarray], bounds: _Bounds
+) -> Iterable[str]:
+    bias = np.zeros(3)
+    worst: collections.Counter[str] = collections.Counter()
+    blocks = np.stack([_blocks(frame) for frame in stored])
+    expected = np.stack([_blocks(frame) for frame in shown])
+    for number, (frame, other) in enumerate(zip(stored, shown, strict=True)):
+        differs = frame.astype(np.int16) - other
+        bias += differs.mean((0, 1)) / len(stored)
+        far = np.abs(blocks[number] - expected[number])
+        worst["mean of blocks"] = max(worst["mean of blocks"], far.mean())
+        gray = np.abs((blocks[number] - expected[number]) @ _LUMA)
+        worst["a block"] = max(worst["a block"], gray.max())
+        for near in (number - 1, number + 1):
+            if 0 <= near < len(stored):
+                other_far = np.abs(blocks[number] - expected[near]).mean()
+                if far.mean() > other_far + 0.5:
+                    worst["out of order"] = 1
+    if np.abs(bias).max() > bounds.bias:
+        yield "RGB is off by " + ", ".join(f"{level:+.1f}" for level in bias)
+    if worst["mean of blocks"] > bounds.mean or worst["a block"] > bounds.most:
+        yield (
+            f"frames are off by {worst['mean of blocks']:.1f}, and by "
+            f"{worst['a block']:.0f} somewhere"
+        )
+    if worst["out of order"]:
+        yield "frames are out of order"
+
+
+def _jpeg(frame: np.ndarray) -> bytes:
+    quality = _AS_THEY_ARE.jpeg_quality
+    return simplejpeg.encode_jpeg(
+        np.ascontiguousarray(frame), quality=quality, colorsubsampling="420"
+    )
+
+
+def _blocks(frame: np.ndarray) -> np.ndarray:
+    height, width = frame.shape[:2]
+    size = max(width // _BLOCK, 1), max(height // _BLOCK, 1)
+    return cv2.resize(frame.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+
+
+def _print_table(outcomes: Iterable[tuple[Odd, list[str]]]) -> tuple[int, int]:
+    """Prints outcomes by kind, and the wrong ones; returns how many each."""
+    by_kind: dict[str, list[tuple[Odd, list[str]]]] = {}
+    for odd, wrong in outcomes:
+        by_kind.setdefault(odd.kind, []).append((odd, wrong))
+    print("| kind | tried | right | wrong |")
+    print("|---|---|---|---|")
+    tried = num_wrong = 0
+    for kind, rows in by_kind.items():
+        of_kind = sum(1 for _, wrong in rows if wrong)
+        print(f"| {kind} | {len(rows)} | {len(rows) - of_kind} | {of_kind} |")
+        tried, num_wrong = tried + len(rows), num_wrong + of_kind
+    print(f"| all | {tried} | {tried - num_wrong} | {num_wrong} |")
+    print()
+    for kind, rows in by_kind.items():
+        for odd, wrong in rows:
+            if wrong:
+                print(f"wrong: {kind}: {odd.name}: {'; '.join(wrong)}")
+    print(f"{num_wrong} wrong", flush=True)
+    return tried, num_wrong
