@@ -10,7 +10,8 @@ import collections
 import concurrent.futures
 import re
 import subprocess
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,7 +39,7 @@ _AS_THEY_ARE, _SCALED, _EVEN = _SETTINGS = (
 # Of 255 levels. Flat is what lies at least as far from an edge as a block of a JPEG
 # with colours of half the size reaches, and colours interpolated from it.
 _FLAT, _FLAT_REACH = 3, 17
-# Colours at edges are interpolated in another way by swscale than by decoders of JPEGs,
+# Colours at edges are interpolated otherwise by swscale than by decoders of JPEGs,
 # and what is then outside of 0 to 255 is cut off in another place: so means of blocks of
 # 8 by 8 pixels are compared. A wrong matrix, range, place or frame is 5 to 50 there.
 # Edges that are scaled differ by how, as a pixel of a test picture of 64 lines is an
@@ -73,6 +74,8 @@ _MAX_FILLED = 60.0  # seconds that one gap may be filled for
 _NO_FILMS = re.compile(
     r"(\w+_pipe|image2|hls|dash|concat|tty|ffmetadata|sdp|rtsp|imf)\b"
 )
+# What an error says of a format that is not read: how to make another of it.
+_WAY_OUT = re.compile(r"ffmpeg .*-i ")
 # What ffmpeg says of a file that ends early.
 _CUT = re.compile(
     r"partial file|ended prematurely|truncat|moov atom not found|Packet corrupt"
@@ -186,35 +189,51 @@ def show(
     )
 
 
-def run(root: Path, folder: Path | None) -> tuple[int, int, str]:
-    """Compares odd videos, prints a table of them, and the wrong ones by name.
+class Kind(NamedTuple):
+    """What became of the videos of one kind."""
+
+    name: str
+    tried: int
+    right: int
+    reported: int
+    wrong: int
+
+
+def run(root: Path, folder: Path | None) -> tuple[list[Kind], int]:
+    """Compares odd videos, and prints what is wrong with which.
 
     Args:
       root: Where they are made.
       folder: Whose files are compared instead; None = all of `odd_cases` are made.
 
     Returns:
-      How many were tried, how many are wrong, and what could not be tried.
+      What became of each kind, and how many videos could not be made.
     """
     if folder:
-        videos = [
-            (path, Odd(path.name))
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-        ]
+        paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+        videos = [(path, Odd(str(path.relative_to(folder)))) for path in paths]
         failed = []
     else:
         videos, failed = odd_cases.write(root)
-    tried, wrong = _print_table(_compare(videos))
     for line in failed:
-        print(f"not made: {line}", flush=True)
-    return tried, wrong, f"{len(failed)} could not be made" if failed else ""
+        print(f"not made: {line}", file=sys.stderr)
+    counts: dict[str, collections.Counter[str]] = {}
+    for video, is_stored, wrong in _compare(videos):
+        outcome = "wrong" if wrong else "right" if is_stored else "reported"
+        counts.setdefault(video.kind, collections.Counter())[outcome] += 1
+        if wrong:
+            print(f"wrong: {video.name}: {'; '.join(wrong)}", file=sys.stderr)
+    kinds = [
+        Kind(name, of.total(), of["right"], of["reported"], of["wrong"])
+        for name, of in counts.items()
+    ]
+    return kinds, len(failed)
 
 
 def _compare(
     videos: Sequence[tuple[Path, Odd]],
-) -> list[tuple[Odd, list[str]]]:
-    """Returns what is wrong with each video; nothing where it is stored right.
+) -> Iterator[tuple[Odd, bool, list[str]]]:
+    """Yields each video with whether it is stored, and what is wrong with that.
 
     Args:
       videos: Paths, with what is known of each besides what ffmpeg shows.
@@ -234,7 +253,9 @@ def _compare(
             lambda video: _wrong(*video, *(by_id[str(video[0])] for by_id in results)),
             videos,
         )
-        return [(odd, wrong) for (_, odd), wrong in zip(videos, found, strict=True)]
+        for (path, odd), wrong in zip(videos, found, strict=True):
+            result = results[0][str(path)]
+            yield odd, isinstance(result, frames.EncodedVideo), wrong
 
 
 def _file(path: Path) -> File:
@@ -438,25 +459,3 @@ def _blocks(frame: np.ndarray) -> np.ndarray:
     height, width = frame.shape[:2]
     size = max(width // _BLOCK, 1), max(height // _BLOCK, 1)
     return cv2.resize(frame.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-
-
-def _print_table(outcomes: Iterable[tuple[Odd, list[str]]]) -> tuple[int, int]:
-    """Prints outcomes by kind, and the wrong ones; returns how many each."""
-    by_kind: dict[str, list[tuple[Odd, list[str]]]] = {}
-    for odd, wrong in outcomes:
-        by_kind.setdefault(odd.kind, []).append((odd, wrong))
-    print("| kind | tried | right | wrong |")
-    print("|---|---|---|---|")
-    tried = num_wrong = 0
-    for kind, rows in by_kind.items():
-        of_kind = sum(1 for _, wrong in rows if wrong)
-        print(f"| {kind} | {len(rows)} | {len(rows) - of_kind} | {of_kind} |")
-        tried, num_wrong = tried + len(rows), num_wrong + of_kind
-    print(f"| all | {tried} | {tried - num_wrong} | {num_wrong} |")
-    print()
-    for kind, rows in by_kind.items():
-        for odd, wrong in rows:
-            if wrong:
-                print(f"wrong: {kind}: {odd.name}: {'; '.join(wrong)}")
-    print(f"{num_wrong} wrong", flush=True)
-    return tried, num_wrong

@@ -1,5 +1,7 @@
 """Odd videos of every kind, as the ffmpeg program and a few changed bytes make them."""
 
+# ruff: noqa: E501 (a command stays in one line)
+
 import concurrent.futures
 import itertools
 import os
@@ -522,7 +524,7 @@ def _not_truncated() -> Iterator[Odd]:
         "printf ';FFMETADATA1\\n[CHAPTER]\\nTIMEBASE=1/1\\nSTART=0\\nEND=100\\ntitle=a\\n'"
         " > $o.txt; ff -i base.mp4 -i $o.txt -map_metadata 1 $C $o; rm $o.txt",
     )
-    yield whole("last_lasts.mp4", "ff -i nob.mp4 $C -bsf:v 'setts=duration=if(eq(N\\,59)\\,5*15360\\,512)' $o",  # noqa: E501
+    yield whole("last_lasts.mp4", "ff -i nob.mp4 $C -bsf:v 'setts=duration=if(eq(N\\,59)\\,5*15360\\,512)' $o",
                 any_length=True)  # fmt: skip
     yield whole(
         "rate_said_twice.mkv", "ff -i nob.mp4 $C -r 60 -bsf:v 'setts=ts=N*512' $o"
@@ -615,7 +617,7 @@ def _times() -> Iterator[Odd]:
     )
     yield Odd("jumps_back.ts", command=apart, fps=(30.0,), truncated=False,
               tolerance=0.1, any_length=True)  # fmt: skip
-    yield Odd("thousand_fps.avi", command="ff -f lavfi -i testsrc2=s=96x64:r=1000:d=0.1 $M $o",  # noqa: E501
+    yield Odd("thousand_fps.avi", command="ff -f lavfi -i testsrc2=s=96x64:r=1000:d=0.1 $M $o",
               truncated=False)  # fmt: skip
 
 
@@ -623,11 +625,11 @@ def _streams() -> Iterator[Odd]:
     x = "$X"
     # A sleeve is no film.
     for name, command in (
-        ("cover.mp4", "ff -f lavfi -i sine=d=2 -i sleeve.jpg -map 0 -map 1 -c:a aac -c:v mjpeg"),  # noqa: E501
-        ("cover_png.mp4", "ff -f lavfi -i sine=d=2 -i still.png -map 0 -map 1 -c:a aac -c:v png"),  # noqa: E501
-        ("cover.mov", "ff -f lavfi -i sine=d=2 -i sleeve.jpg -map 1 -map 0 -c:a aac -c:v mjpeg"),  # noqa: E501
-        ("cover_mp3.mp4", "ff -f lavfi -i sine=d=2 -i sleeve.jpg -map 0 -map 1 -c:a libmp3lame -c:v mjpeg -f mp3"),  # noqa: E501
-        ("cover_flac.mkv", "ff -f lavfi -i sine=d=2 -i sleeve.jpg -map 0 -map 1 -c:a flac -c:v mjpeg -f flac"),  # noqa: E501
+        ("cover.mp4", "ff -f lavfi -i sine=d=2 -i sleeve.jpg -map 0 -map 1 -c:a aac -c:v mjpeg"),
+        ("cover_png.mp4", "ff -f lavfi -i sine=d=2 -i still.png -map 0 -map 1 -c:a aac -c:v png"),
+        ("cover.mov", "ff -f lavfi -i sine=d=2 -i sleeve.jpg -map 1 -map 0 -c:a aac -c:v mjpeg"),
+        ("cover_mp3.mp4", "ff -f lavfi -i sine=d=2 -i sleeve.jpg -map 0 -map 1 -c:a libmp3lame -c:v mjpeg -f mp3"),
+        ("cover_flac.mkv", "ff -f lavfi -i sine=d=2 -i sleeve.jpg -map 0 -map 1 -c:a flac -c:v mjpeg -f flac"),
     ):  # fmt: skip
         yield Odd(
             name,
@@ -636,34 +638,34 @@ def _streams() -> Iterator[Odd]:
             reason="not a video",
         )
     for name, command in (
-        ("attachment.mkv", "ff -f lavfi -i sine=d=2 -attach sleeve.jpg -metadata:s:t mimetype=image/jpeg -metadata:s:t filename=cover.jpg $o"),  # noqa: E501
-        ("sound.mp4", "ff -f lavfi -i sine=d=2 $o"), ("sound.mkv", "ff -f lavfi -i sine=d=2 $o"),  # noqa: E501
-        ("sound.webm", "ff -f lavfi -i sine=d=2 -c:a libopus $o"), ("sound.avi", "ff -f lavfi -i sine=d=2 $o"),  # noqa: E501
-        ("sound_wav.mp4", "ff -f lavfi -i sine=d=2 -f wav $o"), ("sound_mp3.mpg", "ff -f lavfi -i sine=d=2 -f mp3 $o"),  # noqa: E501
-        ("subtitles.mkv", "printf '1\\n00:00:01,000 --> 00:00:02,000\\nword\\n' > $o.srt; ff -i $o.srt $o; rm $o.srt"),  # noqa: E501
+        ("attachment.mkv", "ff -f lavfi -i sine=d=2 -attach sleeve.jpg -metadata:s:t mimetype=image/jpeg -metadata:s:t filename=cover.jpg $o"),
+        ("sound.mp4", "ff -f lavfi -i sine=d=2 $o"), ("sound.mkv", "ff -f lavfi -i sine=d=2 $o"),
+        ("sound.webm", "ff -f lavfi -i sine=d=2 -c:a libopus $o"), ("sound.avi", "ff -f lavfi -i sine=d=2 $o"),
+        ("sound_wav.mp4", "ff -f lavfi -i sine=d=2 -f wav $o"), ("sound_mp3.mpg", "ff -f lavfi -i sine=d=2 -f mp3 $o"),
+        ("subtitles.mkv", "printf '1\\n00:00:01,000 --> 00:00:02,000\\nword\\n' > $o.srt; ff -i $o.srt $o; rm $o.srt"),
     ):  # fmt: skip
         yield Odd(name, command=command, stored=False, reason="not a video|no frames")
     film = ("0:v:0",)
     for suffix in ("mp4", "mkv", "mov"):
         for name, command, streams in (
-            ("film_and_still", f"ff $T -i still.png -map 0 -map 1 {x} -frames:v:1 1", film),  # noqa: E501
-            ("still_and_film", f"ff -i still.png $T -map 0 -map 1 {x} -frames:v:0 1", ("0:v:1",)),  # noqa: E501
-            ("still_default", f"ff -i still.png $T -map 0 -map 1 {x} -frames:v:0 1 -disposition:v:0 default -disposition:v:1 0", ("0:v:1",)),  # noqa: E501
-            ("film_default", f"ff -i still.png $T -map 0 -map 1 {x} -frames:v:0 1 -disposition:v:1 default -disposition:v:0 0", ("0:v:1",)),  # noqa: E501
-            ("two_films", f"ff $T -f lavfi -i testsrc=s=64x48:r=30:d=2 -map 0 -map 1 {x}", ("0:v:0", "0:v:1")),  # noqa: E501
-            ("two_films_larger", f"ff $T -f lavfi -i testsrc=s=160x96:r=30:d=2 -map 0 -map 1 {x}", ("0:v:0", "0:v:1")),  # noqa: E501
-            ("film_and_cover", "ff -i base.mp4 -i sleeve.jpg -map 0 -map 1 -c copy -disposition:v:1 attached_pic", film),  # noqa: E501
-            ("film_and_data", "ff $T -f lavfi -i sine=d=2 $X -c:a aac -timecode 00:00:00:00", film),  # noqa: E501
+            ("film_and_still", f"ff $T -i still.png -map 0 -map 1 {x} -frames:v:1 1", film),
+            ("still_and_film", f"ff -i still.png $T -map 0 -map 1 {x} -frames:v:0 1", ("0:v:1",)),
+            ("still_default", f"ff -i still.png $T -map 0 -map 1 {x} -frames:v:0 1 -disposition:v:0 default -disposition:v:1 0", ("0:v:1",)),
+            ("film_default", f"ff -i still.png $T -map 0 -map 1 {x} -frames:v:0 1 -disposition:v:1 default -disposition:v:0 0", ("0:v:1",)),
+            ("two_films", f"ff $T -f lavfi -i testsrc=s=64x48:r=30:d=2 -map 0 -map 1 {x}", ("0:v:0", "0:v:1")),
+            ("two_films_larger", f"ff $T -f lavfi -i testsrc=s=160x96:r=30:d=2 -map 0 -map 1 {x}", ("0:v:0", "0:v:1")),
+            ("film_and_cover", "ff -i base.mp4 -i sleeve.jpg -map 0 -map 1 -c copy -disposition:v:1 attached_pic", film),
+            ("film_and_data", "ff $T -f lavfi -i sine=d=2 $X -c:a aac -timecode 00:00:00:00", film),
         ):  # fmt: skip
             yield Odd(f"{name}.{suffix}", command=f"{command} $o", streams=streams,
                       truncated=False)  # fmt: skip
-    yield Odd("cover_first.mp4", command="ff -i sleeve.jpg -i base.mp4 -map 0 -map 1 -c copy -disposition:v:0 attached_pic $o",  # noqa: E501
+    yield Odd("cover_first.mp4", command="ff -i sleeve.jpg -i base.mp4 -map 0 -map 1 -c copy -disposition:v:0 attached_pic $o",
               streams=("0:V:0",), truncated=False)  # fmt: skip
-    yield Odd("attached_cover.mkv", command="ff -i base.mp4 $C -attach sleeve.jpg -metadata:s:t mimetype=image/jpeg -metadata:s:t filename=cover.jpg $o",  # noqa: E501
+    yield Odd("attached_cover.mkv", command="ff -i base.mp4 $C -attach sleeve.jpg -metadata:s:t mimetype=image/jpeg -metadata:s:t filename=cover.jpg $o",
               streams=("0:V:0",), truncated=False)  # fmt: skip
-    yield Odd("two_programs.ts", command=f"ff $T -f lavfi -i testsrc=s=64x48:r=30:d=2 -map 0 -map 1 {x} -program st=0 -program st=1 $o",  # noqa: E501
+    yield Odd("two_programs.ts", command=f"ff $T -f lavfi -i testsrc=s=64x48:r=30:d=2 -map 0 -map 1 {x} -program st=0 -program st=1 $o",
               streams=("0:v:0", "0:v:1"), truncated=False)  # fmt: skip
-    yield Odd("two_films.avi", command="ff $T -f lavfi -i testsrc=s=64x48:r=30:d=2 -map 0 -map 1 $M $o",  # noqa: E501
+    yield Odd("two_films.avi", command="ff $T -f lavfi -i testsrc=s=64x48:r=30:d=2 -map 0 -map 1 $M $o",
               streams=("0:v:0", "0:v:1"), truncated=False)  # fmt: skip
 
 
@@ -675,18 +677,18 @@ def _no_videos() -> Iterator[Odd]:
         ("html.mp4", "echo '<!DOCTYPE html><html><body>404</body></html>' > $o"),
         ("json.webm", 'echo \'{"error": "gone"}\' > $o'),
         ("list.mp4", "printf 'ffconcat version 1.0\\nfile parts/base.mp4\\n' > $o"),
-        ("hls.mp4", "printf '#EXTM3U\\n#EXT-X-TARGETDURATION:2\\n#EXTINF:2,\\nparts/base.mp4\\n#EXT-X-ENDLIST\\n' > $o"),  # noqa: E501
-        ("dash.mp4", "cp base.mp4 $o.b.mp4; ff -i base.mp4 $C -f dash dash.mpd; cp dash.mpd $o; rm $o.b.mp4"),  # noqa: E501
-        ("sdp.mp4", "printf 'v=0\\no=- 0 0 IN IP4 127.0.0.1\\ns=a\\nc=IN IP4 127.0.0.1\\nt=0 0\\nm=video 5004 RTP/AVP 96\\na=rtpmap:96 H264/90000\\n' > $o"),  # noqa: E501
+        ("hls.mp4", "printf '#EXTM3U\\n#EXT-X-TARGETDURATION:2\\n#EXTINF:2,\\nparts/base.mp4\\n#EXT-X-ENDLIST\\n' > $o"),
+        ("dash.mp4", "cp base.mp4 $o.b.mp4; ff -i base.mp4 $C -f dash dash.mpd; cp dash.mpd $o; rm $o.b.mp4"),
+        ("sdp.mp4", "printf 'v=0\\no=- 0 0 IN IP4 127.0.0.1\\ns=a\\nc=IN IP4 127.0.0.1\\nt=0 0\\nm=video 5004 RTP/AVP 96\\na=rtpmap:96 H264/90000\\n' > $o"),
         ("png.mp4", "cp still.png $o"), ("jpeg.mp4", "cp sleeve.jpg $o"),
-        ("webp.webm", "ff -i still.png -f webp $o"), ("bmp.avi", "ff -i still.png -c:v bmp -f image2 -update 1 $o"),  # noqa: E501
+        ("webp.webm", "ff -i still.png -f webp $o"), ("bmp.avi", "ff -i still.png -c:v bmp -f image2 -update 1 $o"),
         ("tiff.mov", "ff -i still.png -c:v tiff -f image2 -update 1 $o"),
-        ("svg.mp4", "echo '<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"9\" height=\"9\"/>' > $o"),  # noqa: E501
+        ("svg.mp4", "echo '<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"9\" height=\"9\"/>' > $o"),
         ("ppm.mpg", "cp patches.ppm $o"), ("pdf.mp4", "printf '%%PDF-1.4\\n%%EOF\\n' > $o"),
-        ("zip.mp4", f"{python} \"import zipfile,sys; zipfile.ZipFile(sys.argv[1], 'w').write('base.mp4')\" $o"),  # noqa: E501
+        ("zip.mp4", f"{python} \"import zipfile,sys; zipfile.ZipFile(sys.argv[1], 'w').write('base.mp4')\" $o"),
         ("tar.mp4", "tar cf $o base.mp4"), ("gzip.mp4", "gzip -c base.mp4 > $o"),
         ("srt.mp4", "printf '1\\n00:00:01,000 --> 00:00:02,000\\nword\\n' > $o"),
-        ("elf.mkv", "head -c 100000 $BASH > $o"), ("csv.mp4", "printf 'label,youtube_id\\na,b\\n' > $o"),  # noqa: E501
+        ("elf.mkv", "head -c 100000 $BASH > $o"), ("csv.mp4", "printf 'label,youtube_id\\na,b\\n' > $o"),
     ):  # fmt: skip
         yield Odd(name, command=command, stored=False,
                   reason="not a video|empty|no frames")  # fmt: skip
@@ -701,7 +703,7 @@ def _containers() -> Iterator[Odd]:
     es = "ff $T"
     either = (25.0, 30.0)  # a stream that says nothing of its rate, or cannot be heard
     for suffix in ("mp4", "h264", "mpg"):
-        yield raw(f"h264_raw.{suffix}", "ff -i base.mp4 $C -bsf:v h264_mp4toannexb -f h264 $o",  # noqa: E501
+        yield raw(f"h264_raw.{suffix}", "ff -i base.mp4 $C -bsf:v h264_mp4toannexb -f h264 $o",
                   r"h\.?264", either)  # fmt: skip
         yield raw(
             f"hevc_raw.{suffix}", f"{es} $H -f hevc $o", r"(hevc|h\.?265)", either
@@ -712,19 +714,19 @@ def _containers() -> Iterator[Odd]:
                   r"mpeg-?1?", either)  # fmt: skip
         yield raw(f"mpeg4_raw.{suffix}", f"{es} $M -f m4v $o", r"mpeg-?4|m4v", either)
     for name, command, of in (
-        ("h263_raw.mp4", "ff -f lavfi -i testsrc2=s=176x144:r=30:d=1 -c:v h263 -q:v 2 -f h263 $o", r"h\.?263"),  # noqa: E501
+        ("h263_raw.mp4", "ff -f lavfi -i testsrc2=s=176x144:r=30:d=1 -c:v h263 -q:v 2 -f h263 $o", r"h\.?263"),
         ("mjpeg_raw.mp4", f"{es} -c:v mjpeg -q:v 1 -f mjpeg $o", "m?jpe?g"),
         ("av1_raw.mp4", f"{es} $A -f obu $o", "av1|obu"),
         ("vp8.ivf", f"{es} $V $o", "ivf"), ("vp9.ivf", f"{es} $W $o", "ivf"),
         ("av1.ivf", f"{es} $A $o", "ivf"), ("vp9_ivf.mp4", f"{es} $W -f ivf $o", "ivf"),
-        ("dv.dv", "ff -f lavfi -i testsrc2=s=720x576:r=25:d=0.4 -c:v dvvideo -pix_fmt yuv420p $o", "dv"),  # noqa: E501
-        ("dv_ntsc.dv", "ff -f lavfi -i testsrc2=s=720x480:r=30000/1001:d=0.4 -c:v dvvideo -pix_fmt yuv411p $o", "dv"),  # noqa: E501
-        ("dv_raw.avi", "ff -f lavfi -i testsrc2=s=720x576:r=25:d=0.4 -c:v dvvideo -pix_fmt yuv420p -f dv $o", "dv"),  # noqa: E501
-        ("dv.avi", "ff -f lavfi -i testsrc2=s=720x576:r=25:d=0.4 -c:v dvvideo -pix_fmt yuv420p $o", ""),  # noqa: E501
-        ("dv.mov", "ff -f lavfi -i testsrc2=s=720x576:r=25:d=0.4 -c:v dvvideo -pix_fmt yuv420p $o", ""),  # noqa: E501
+        ("dv.dv", "ff -f lavfi -i testsrc2=s=720x576:r=25:d=0.4 -c:v dvvideo -pix_fmt yuv420p $o", "dv"),
+        ("dv_ntsc.dv", "ff -f lavfi -i testsrc2=s=720x480:r=30000/1001:d=0.4 -c:v dvvideo -pix_fmt yuv411p $o", "dv"),
+        ("dv_raw.avi", "ff -f lavfi -i testsrc2=s=720x576:r=25:d=0.4 -c:v dvvideo -pix_fmt yuv420p -f dv $o", "dv"),
+        ("dv.avi", "ff -f lavfi -i testsrc2=s=720x576:r=25:d=0.4 -c:v dvvideo -pix_fmt yuv420p $o", ""),
+        ("dv.mov", "ff -f lavfi -i testsrc2=s=720x576:r=25:d=0.4 -c:v dvvideo -pix_fmt yuv420p $o", ""),
         ("gif.gif", "ff -f lavfi -i testsrc2=s=96x64:r=10:d=2 $o", "gif"),
         ("gif.mp4", "ff -f lavfi -i testsrc2=s=96x64:r=10:d=2 -f gif $o", "gif"),
-        ("apng.mp4", "ff $L -f apng $o", "a?png"), ("apng.png", "ff $L -f apng $o", "a?png"),  # noqa: E501
+        ("apng.mp4", "ff $L -f apng $o", "a?png"), ("apng.png", "ff $L -f apng $o", "a?png"),
         ("webp.webp", "ff $L -c:v libwebp_anim -f webp $o", "webp"),
         ("mpeg2.mxf", f"{es} -c:v mpeg2video -q:v 2 -r 25 $o", "mxf"),
         ("mxf.mp4", f"{es} -c:v mpeg2video -q:v 2 -r 25 -f mxf $o", "mxf"),
@@ -738,22 +740,22 @@ def _containers() -> Iterator[Odd]:
         ("m2ts.m2ts", "ff -i base.mp4 $C -mpegts_m2ts_mode 1 -f mpegts $o", ""),
         ("m2ts.mts", "ff -i base.mp4 $C -mpegts_m2ts_mode 1 -f mpegts $o", ""),
         ("hevc.ts", f"{es} $H $o", ""), ("mjpeg.avi", f"{es} -c:v mjpeg -q:v 1 $o", ""),
-        ("h264.avi", "ff -i nob.mp4 $C $o", ""), ("h264_packed.avi", f"{es} $X -bf 2 $o", ""),  # noqa: E501
-        ("mpeg4_packed.avi", f"{es} $M -bf 2 $o", ""), ("h264.3gp", "ff -i base.mp4 $C $o", ""),  # noqa: E501
-        ("h263.3gp", "ff -f lavfi -i testsrc2=s=176x144:r=30:d=1 -c:v h263 -q:v 2 $o", ""),  # noqa: E501
+        ("h264.avi", "ff -i nob.mp4 $C $o", ""), ("h264_packed.avi", f"{es} $X -bf 2 $o", ""),
+        ("mpeg4_packed.avi", f"{es} $M -bf 2 $o", ""), ("h264.3gp", "ff -i base.mp4 $C $o", ""),
+        ("h263.3gp", "ff -f lavfi -i testsrc2=s=176x144:r=30:d=1 -c:v h263 -q:v 2 $o", ""),
         ("h264.f4v", "ff -i base.mp4 $C $o", ""), ("hevc.flv", f"{es} $H $o", ""),
-        ("msmpeg4.asf", f"{es} -c:v msmpeg4 -q:v 2 $o", ""), ("h264.asf", "ff -i nob.mp4 $C -f asf $o", ""),  # noqa: E501
-        ("theora.ogv", f"{es} -c:v libtheora -q:v 10 $o", ""), ("vp8.ogv", f"{es} $V -f ogg $o", ""),  # noqa: E501
-        ("nut.nut", f"{es} $M $o", "nut"), ("gxf.gxf", "ff -f lavfi -i testsrc2=s=720x576:r=25:d=0.4 -c:v mpeg2video -q:v 2 $o", "gxf"),  # noqa: E501
-        ("real.rm", f"{es} -c:v rv20 -q:v 2 $o", "rm|real"), ("flash.swf", f"{es} -c:v flv -q:v 2 $o", "swf|flash"),  # noqa: E501
-        ("amv.amv", "ff -f lavfi -i testsrc2=s=96x64:r=25:d=1 -f lavfi -i sine=d=1:r=22050 -c:v amv -c:a adpcm_ima_amv -ac 1 -block_size 882 $o", "amv"),  # noqa: E501
+        ("msmpeg4.asf", f"{es} -c:v msmpeg4 -q:v 2 $o", ""), ("h264.asf", "ff -i nob.mp4 $C -f asf $o", ""),
+        ("theora.ogv", f"{es} -c:v libtheora -q:v 10 $o", ""), ("vp8.ogv", f"{es} $V -f ogg $o", ""),
+        ("nut.nut", f"{es} $M $o", "nut"), ("gxf.gxf", "ff -f lavfi -i testsrc2=s=720x576:r=25:d=0.4 -c:v mpeg2video -q:v 2 $o", "gxf"),
+        ("real.rm", f"{es} -c:v rv20 -q:v 2 $o", "rm|real"), ("flash.swf", f"{es} -c:v flv -q:v 2 $o", "swf|flash"),
+        ("amv.amv", "ff -f lavfi -i testsrc2=s=96x64:r=25:d=1 -f lavfi -i sine=d=1:r=22050 -c:v amv -c:a adpcm_ima_amv -ac 1 -block_size 882 $o", "amv"),
         ("roq.roq", "ff -f lavfi -i testsrc2=s=96x64:r=30:d=1 -c:v roqvideo $o", "roq"),
-        ("wtv.wtv", f"{es} -c:v mpeg2video -q:v 2 $o", "wtv"), ("film.cpk", "ff $L -c:v cinepak $o", "film|cpk"),  # noqa: E501
-        ("rename_mkv.mp4", "ff -i base.mp4 $C -f matroska $o", ""), ("rename_avi.mp4", f"{es} $M -f avi $o", ""),  # noqa: E501
-        ("rename_ts.mp4", "ff -i base.mp4 $C -f mpegts $o", ""), ("rename_mp4.avi", "ff -i base.mp4 $C -f mp4 $o", ""),  # noqa: E501
-        ("rename_flv.mp4", "ff -i base.mp4 $C -f flv $o", ""), ("mp4.jpg", "ff -i base.mp4 $C -f mp4 $o", ""),  # noqa: E501
-        ("box_unknown_before.mp4", "printf '\\0\\0\\0\\020free12345678' > $o; cat base.mp4 >> $o", ""),  # noqa: E501
-        ("id3_before.ts", "ff -i base.mp4 $C -f mpegts $o.a; head -c 100 /dev/zero > $o; cat $o.a >> $o; rm $o.a", ""),  # noqa: E501
+        ("wtv.wtv", f"{es} -c:v mpeg2video -q:v 2 $o", "wtv"), ("film.cpk", "ff $L -c:v cinepak $o", "film|cpk"),
+        ("rename_mkv.mp4", "ff -i base.mp4 $C -f matroska $o", ""), ("rename_avi.mp4", f"{es} $M -f avi $o", ""),
+        ("rename_ts.mp4", "ff -i base.mp4 $C -f mpegts $o", ""), ("rename_mp4.avi", "ff -i base.mp4 $C -f mp4 $o", ""),
+        ("rename_flv.mp4", "ff -i base.mp4 $C -f flv $o", ""), ("mp4.jpg", "ff -i base.mp4 $C -f mp4 $o", ""),
+        ("box_unknown_before.mp4", "printf '\\0\\0\\0\\020free12345678' > $o; cat base.mp4 >> $o", ""),
+        ("id3_before.ts", "ff -i base.mp4 $C -f mpegts $o.a; head -c 100 /dev/zero > $o; cat $o.a >> $o; rm $o.a", ""),
         ("vvc.mp4", f"{es} -c:v libvvenc $o", "vvc"),
     ):  # fmt: skip
         rates = either if of in ("mpeg4", "h263", "m?jpe?g", "av1|obu") else ()
@@ -782,11 +784,11 @@ def _aspects() -> Iterator[Odd]:
         ("pal.mpg", "720x576", "setdar=4/3", "-c:v mpeg2video -q:v 2"),
         ("ntsc_wide.mpg", "720x480", "setdar=16/9", "-c:v mpeg2video -q:v 2"),
         ("pal_wide.dv", "720x576", "setdar=16/9", "-c:v dvvideo -pix_fmt yuv420p"),
-        ("wide.avi", "72x48", "setsar=3/2", "$M"), ("wide.mov", "72x48", "setsar=3/2", "$M"),  # noqa: E501
-        ("wide.webm", "72x48", "setsar=3/2", "$W"), ("wide.ts", "72x48", "setsar=3/2", "$X"),  # noqa: E501
-        ("wide.flv", "72x48", "setsar=3/2", "$X"), ("wide.ogv", "96x48", "setsar=3/2", "-c:v libtheora -q:v 10"),  # noqa: E501
+        ("wide.avi", "72x48", "setsar=3/2", "$M"), ("wide.mov", "72x48", "setsar=3/2", "$M"),
+        ("wide.webm", "72x48", "setsar=3/2", "$W"), ("wide.ts", "72x48", "setsar=3/2", "$X"),
+        ("wide.flv", "72x48", "setsar=3/2", "$X"), ("wide.ogv", "96x48", "setsar=3/2", "-c:v libtheora -q:v 10"),
         ("wide_444.mkv", "73x49", "setsar=3/2", "-c:v ffv1 -pix_fmt yuv444p"),
-        ("wide_709.mp4", "144x96", "setsar=3/2,scale=out_color_matrix=bt709,format=yuv420p", "$X"),  # noqa: E501
+        ("wide_709.mp4", "144x96", "setsar=3/2,scale=out_color_matrix=bt709,format=yuv420p", "$X"),
         ("wide_hdv.mp4", "1440x1080", "setsar=4/3", "$X"),
         ("unknown.mp4", "72x48", "setsar=0/1", "$X"),
     ):  # fmt: skip
@@ -831,9 +833,9 @@ def _interlaced() -> Iterator[Odd]:
     film = "ff -f lavfi -i testsrc2=s=96x64:r=24:d=1 -vf telecine=pattern="
     for pattern in ("23", "2332", "222222222223"):
         yield Odd(f"telecine_{pattern}.mpg", truncated=False,
-                  command=f"{film}{pattern} -c:v mpeg2video -flags +ilme+ildct -q:v 2 $o")  # fmt: skip  # noqa: E501
+                  command=f"{film}{pattern} -c:v mpeg2video -flags +ilme+ildct -q:v 2 $o")  # fmt: skip
         yield Odd(f"telecine_{pattern}.mp4", truncated=False,
-                  command=f"{film}{pattern},setfield=tff $X -flags +ilme+ildct $o")  # fmt: skip  # noqa: E501
+                  command=f"{film}{pattern},setfield=tff $X -flags +ilme+ildct $o")  # fmt: skip
     yield Odd("progressive_in_fields.mp4", truncated=False,
               command="ff $L $X -x264-params fake-interlaced=1 $o")  # fmt: skip
     yield Odd("some.ts", truncated=False, command=(

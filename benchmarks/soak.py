@@ -214,8 +214,12 @@ def _packets(path: Path) -> Iterator[bytes]:
 
 
 def _odd(root: Path, args: argparse.Namespace) -> Outcome:
-    tried, wrong, note = odd.run(root / "videos", args.folder)
-    return Outcome(tried, tried - wrong, 0, wrong, note)
+    kinds, num_failed = odd.run(root / "videos", args.folder)
+    for name, *counts in kinds:
+        print(f"| `odd`: {name} | {' | '.join(map(str, counts))} | |")
+    tried, right, reported, wrong = np.sum([counts for _, *counts in kinds], axis=0)
+    note = f"{wrong} wrong; {num_failed} could not be made"
+    return Outcome(tried, right, reported, wrong, note)
 
 
 def _kills(root: Path, args: argparse.Namespace) -> Outcome:
