@@ -40,8 +40,8 @@ _AS_THEY_ARE, _SCALED, _EVEN = _SETTINGS = (
 # with colours of half the size reaches, and colours interpolated from it.
 _FLAT, _FLAT_REACH = 3, 17
 # Colours at edges are interpolated otherwise by swscale than by decoders of JPEGs,
-# and what is then outside of 0 to 255 is cut off in another place: so means of blocks of
-# 8 by 8 pixels are compared. A wrong matrix, range, place or frame is 5 to 50 there.
+# and what is outside of 0 to 255 is cut off in another place: so means of blocks of 8
+# by 8 pixels are compared. A wrong matrix, range, place or frame is 5 to 50 there.
 # Edges that are scaled differ by how, as a pixel of a test picture of 64 lines is an
 # eighth of a block, and by what was cut off before.
 _BLOCK = 8
@@ -414,8 +414,13 @@ def _off_on_flat(stored: np.ndarray, shown: np.ndarray) -> int:
     """Returns by how many levels flat colours of a frame are off at most."""
     kernel = np.ones((2 * _FLAT_REACH + 1,) * 2, np.uint8)
     spread = cv2.subtract(cv2.dilate(shown, kernel), cv2.erode(shown, kernel))
-    differs = cv2.absdiff(stored, shown)
-    return int(differs[spread.max(-1) <= 2].max(initial=0))
+    differs = np.abs(_blurred(stored) - _blurred(shown))
+    return round(float(differs[spread.max(-1) <= 2].max(initial=0)))
+
+
+def _blurred(frame: np.ndarray) -> np.ndarray:
+    """Returns a frame without the noise of a codec, of which no colour is made."""
+    return cv2.blur(frame.astype(np.float32), (_BLOCK + 1, _BLOCK + 1))
 
 
 def _differences(
