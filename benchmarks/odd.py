@@ -9,7 +9,6 @@ ffmpeg finds no film in it either, with a reason that says why.
 import collections
 import concurrent.futures
 import re
-import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -17,12 +16,12 @@ from typing import NamedTuple
 
 import cv2
 import hostile
-import imageio_ffmpeg
 import loky
 import numpy as np
 import odd_cases
 import simplejpeg
 from odd_cases import Odd
+from shown import Shown, show
 
 from kinetics_clips import frames, workers
 from kinetics_clips.annotations import Annotation
@@ -45,7 +44,6 @@ _FLAT, _FLAT_REACH = 3, 17
 # Edges that are scaled differ by how, as a pixel of a test picture of 64 lines is an
 # eighth of a block, and by what was cut off before.
 _BLOCK = 8
-_EXACTLY = "bilinear+accurate_rnd+full_chroma_int"
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -63,130 +61,21 @@ class _Bounds(NamedTuple):
     most: float
 
 
-_UNSCALED_BOUNDS, _SCALED_BOUNDS = _Bounds(1.0, 2.0, 12.0), _Bounds(2.0, 5.0, 20.0)
+_UNSCALED_BOUNDS, _SCALED_BOUNDS = _Bounds(1.0, 2.0, 12.0), _Bounds(2.0, 6.0, 20.0)
 _SLANTED_BOUNDS = _Bounds(5.0, 6.0, 80.0)  # a pixel more or less is black at edges
 
 # A gap is longer than this many seconds and so many times what is usual.
 _GAP, _GAP_TIMES = 10.0, 20
 _MAX_FILLED = 60.0  # seconds that one gap may be filled for
 
-# Formats of FFmpeg that show pictures, or open other files.
-_NO_FILMS = re.compile(
-    r"(\w+_pipe|image2|hls|dash|concat|tty|ffmetadata|sdp|rtsp|imf)\b"
-)
 # What an error says of a format that is not read: how to make another of it.
 _WAY_OUT = re.compile(r"ffmpeg .*-i ")
-# What ffmpeg says of a file that ends early.
-_CUT = re.compile(
-    r"partial file|ended prematurely|truncat|moov atom not found|Packet corrupt"
-    r"|Invalid data|error while decoding|damaged|concealing|overread|Invalid NAL|EOF",
-    re.IGNORECASE,
-)
-_SHOWN = re.compile(
-    r"\] n: *\d+ .*?pts_time:(\S+).*? sar:(\d+)/(\d+) s:(\d+)x(\d+) i:(\w)"
-)
-_STREAM = re.compile(r"Stream #0:(\d+)\S*: Video: .*")
 # What has to be said, by what is to be known.
 _NOTES = {
     "HDR": r"HDR|PQ|HLG|tone",
     "interlaced": r"interlac",
     "size": r"\bsizes?\b",
 }
-
-
-class Shown(NamedTuple):
-    """What the ffmpeg program shows of a video.
-
-    Attributes:
-      frames: uint8 `[num_frames, height, width, 3]`, RGB.
-      times: Of them, in seconds; NaN where there is none.
-      shape: (height, width) of the first, with square pixels.
-      is_plain: Whether all are of that shape anyway.
-      notable: What a person should know of it, as in `_NOTES`.
-      is_film: Whether it is neither a picture nor a list.
-      complains: Whether ffmpeg says that something is damaged or missing.
-    """
-
-    frames: np.ndarray
-    times: np.ndarray
-    shape: tuple[int, int]
-    is_plain: bool
-    notable: set[str]
-    is_film: bool
-    complains: bool
-
-
-def show(
-    path: Path, size: tuple[int, int] | None, stream: str = "", by: str = ""
-) -> Shown:
-    """Asks the ffmpeg program.
-
-    Args:
-      path: Of a video.
-      size: (height, width) that its frames are scaled to; None = as they are.
-      stream: That is shown, as of `-map`; empty = as ffmpeg chooses.
-      by: Filters that its frames go through first.
-    """
-    # To RGB first: to scale and to convert at once is less exact for some formats.
-    filters = [
-        "showinfo=checksum=0",
-        *((by,) if by else ()),
-        f"scale=flags={_EXACTLY}",
-        "format=rgb24",
-        *((f"scale={size[1]}:{size[0]}:flags=area",) if size else ()),
-    ]
-    done = subprocess.run(
-        [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin",
-         # With more, what it makes of a damaged frame depends on the others at work.
-         "-threads", "1", "-probesize", "1G", "-analyzeduration", "1G",
-         "-i", path, *(("-map", stream) if stream else ()), "-an", "-sn", "-dn",
-         "-fps_mode", "passthrough", "-vf", ",".join(filters),
-         "-f", "rawvideo", "-pix_fmt", "rgb24", "-"],
-        capture_output=True,
-        timeout=300,
-    )  # fmt: skip
-    said = done.stderr.decode(errors="replace")
-    found = _SHOWN.findall(said)
-    if not found:
-        empty = np.empty((0, 1, 1, 3), np.uint8)
-        return Shown(empty, np.empty(0), (1, 1), True, set(), False, True)
-    _, wide, high, width, height, _ = found[0]
-    aspect = int(wide) / int(high) if int(wide) and int(high) else 1.0
-    sizes = {row[3:5] for row in found}
-    notable = {
-        name
-        for name, is_so in {
-            "HDR": re.search(r"color_trc:(smpte2084|arib-std-b67)", said),
-            "interlaced": any(row[5] in "TB" for row in found),
-            "size": len(sizes) > 1,
-        }.items()
-        if is_so
-    }
-    format_name = re.search(r"Input #0, (\S+)", said)
-    taken = re.search(r"Stream #0:(\d+) -> #0:0", said)
-    described = {row[1]: row[0] for row in _STREAM.finditer(said)}
-    is_film = not (
-        (format_name and _NO_FILMS.match(format_name[1]))
-        or (taken and "attached pic" in described.get(taken[1], ""))
-    )
-    shape = size or (int(height), int(width))
-    pixels = np.frombuffer(done.stdout, np.uint8)
-    pixels = pixels[
-        : len(pixels) // (shape[0] * shape[1] * 3) * shape[0] * shape[1] * 3
-    ]
-    times = [float("nan") if row[0] == "NOPTS" else float(row[0]) for row in found]
-    complains = any(
-        _CUT.search(line) for line in said.splitlines() if "showinfo" not in line
-    )
-    return Shown(
-        pixels.reshape(-1, *shape, 3),
-        np.array(times),
-        (int(height), max(round(int(width) * aspect), 1)),
-        aspect == 1 and len(sizes) == 1,
-        notable,
-        is_film,
-        complains,
-    )
 
 
 class Kind(NamedTuple):
@@ -288,15 +177,7 @@ def _wrong(
             continue
         wrong = [
             *_wrong_facts(odd, shown, as_it_is),
-            *_wrong_pixels(
-                as_it_is,
-                shown.frames,
-                _SLANTED_BOUNDS
-                if odd.slanted
-                else _UNSCALED_BOUNDS
-                if shown.is_plain
-                else _SCALED_BOUNDS,
-            ),
+            *_wrong_pixels(as_it_is, shown.frames, _bounds(odd, not shown.is_plain)),
             *_wrong_even(odd, shown, even),
         ]
         if (scaled.height, scaled.width) != size:
@@ -305,17 +186,25 @@ def _wrong(
     return min(by_stream, key=len)
 
 
+def _bounds(odd: Odd, is_scaled: bool) -> _Bounds:
+    if odd.slanted:
+        return _SLANTED_BOUNDS
+    return _SCALED_BOUNDS if is_scaled else _UNSCALED_BOUNDS
+
+
 def _wrong_scaled(odd: Odd, shown: Shown, got: frames.EncodedVideo) -> Iterable[str]:
     smaller = [
         cv2.resize(frame, (got.width, got.height), interpolation=cv2.INTER_AREA)
         for frame in shown.frames
     ]
-    bounds = _SLANTED_BOUNDS if odd.slanted else _SCALED_BOUNDS
-    yield from _wrong_pixels(got, smaller, bounds)
+    if len(smaller) != got.num_frames:
+        yield f"{got.num_frames} frames, not {len(smaller)}"
+    yield from _wrong_pixels(got, smaller, _bounds(odd, is_scaled=True))
     height, width = shown.shape
     aspect = got.width / got.height * height / width
     short = min(got.height, got.width)
-    if short != _SCALED.short_side or abs(aspect - 1) > 1.01 / short:
+    is_off = not odd.any_shape and abs(aspect - 1) > 1.01 / short
+    if is_off or short != _SCALED.short_side:
         yield f"{got.width}x{got.height}, not as {width}x{height}"
 
 
@@ -323,10 +212,10 @@ def _wrong_reason(path: Path, odd: Odd, error: frames.VideoError) -> Iterable[st
     if odd.reason:
         if not re.search(odd.reason, str(error), re.IGNORECASE):
             yield f"the reason, {error}, does not say {odd.reason}"
-    elif (
-        odd.stored and (shown := show(path, None, odd.streams[0], odd.shown_by)).is_film
-    ):
-        yield f"{error}; ffmpeg shows {len(shown.frames)} frames"
+    elif odd.stored:
+        shown = show(path, None, odd.streams[0], odd.shown_by)
+        if shown.is_film:
+            yield f"{error}; ffmpeg shows {len(shown.frames)} frames"
     if error.reason in ("crash", "timeout"):
         yield str(error)
 
@@ -340,10 +229,9 @@ def _wrong_facts(odd: Odd, shown: Shown, got: frames.EncodedVideo) -> Iterable[s
     aspect = got.width / got.height * height / width
     if not odd.any_shape and abs(aspect - 1) > 1.01 / min(got.height, got.width):
         yield f"{got.width}x{got.height}, not as {width}x{height}"
-    rates = odd.fps or (usual_rate(shown.times),)
-    if not any(abs(got.fps - fps) <= odd.tolerance * fps for fps in rates) and any(
-        rates
-    ):
+    rates = _rates(odd, shown)
+    is_rate = any(abs(got.fps - fps) <= odd.tolerance * fps for fps in rates)
+    if any(rates) and not is_rate:
         yield f"{got.fps:.4g} fps, not {' or '.join(f'{fps:.4g}' for fps in rates)}"
     truncated = odd.truncated
     if truncated is None and not shown.complains:
@@ -364,7 +252,17 @@ def _wrong_facts(odd: Odd, shown: Shown, got: frames.EncodedVideo) -> Iterable[s
         yield f"noted: {notes}"
 
 
-def usual_rate(times: np.ndarray) -> float:
+def _rates(odd: Odd, shown: Shown) -> tuple[float, ...]:
+    """Returns the rates that are right; 0 where none can be told."""
+    if odd.fps:
+        return odd.fps
+    steps = np.diff(np.sort(shown.times[~np.isnan(shown.times)]))
+    # Of times that several frames share, or a frame alone, the header may know better.
+    unsure = len(steps) == 0 or np.median(steps) == 0
+    return _usual_rate(shown.times), *((shown.header_rate,) if unsure else ())
+
+
+def _usual_rate(times: np.ndarray) -> float:
     """Returns the frames a second of all but gaps; 0 where that is undefined."""
     steps = np.diff(np.sort(times[~np.isnan(times)]))
     steps = steps[~_is_gap(steps)]
@@ -379,16 +277,18 @@ def _is_gap(steps: np.ndarray) -> np.ndarray:
 def _wrong_even(odd: Odd, shown: Shown, got: frames.EncodedVideo) -> Iterable[str]:
     """Says whether as many frames are stored at an even rate as its seconds have."""
     times = np.sort(shown.times[~np.isnan(shown.times)])
-    rate = odd.fps[0] if odd.fps else usual_rate(times)
+    rates = _rates(odd, shown)
     if got.fps != _EVEN.fps:
         yield f"{got.fps} fps, not {_EVEN.fps}"
-    if not rate or odd.any_length:
+    if not all(rates) or odd.any_length:
         return
-    expected = len(shown.frames) / rate * _EVEN.fps
-    slack = 1 + 0.1 * expected + 1.01 * _EVEN.fps / rate
-    most = expected + _MAX_FILLED * _EVEN.fps * _is_gap(np.diff(times)).sum()
-    if not expected - slack <= got.num_frames <= most + slack:
-        yield f"{got.num_frames} frames at {_EVEN.fps} fps, not {expected:.0f}"
+    filled = _MAX_FILLED * _EVEN.fps * _is_gap(np.diff(times)).sum()
+    for rate in rates:
+        expected = len(shown.frames) / rate * _EVEN.fps
+        slack = 1 + 0.1 * expected + 1.01 * _EVEN.fps / rate
+        if expected - slack <= got.num_frames <= expected + filled + slack:
+            return
+    yield f"{got.num_frames} frames at {_EVEN.fps} fps, not {expected:.0f}"
 
 
 def _wrong_pixels(
@@ -411,11 +311,16 @@ def _wrong_pixels(
 
 
 def _off_on_flat(stored: np.ndarray, shown: np.ndarray) -> int:
-    """Returns by how many levels flat colours of a frame are off at most."""
+    """Returns by how many levels flat colours of a frame are off at most.
+
+    But those at an end of the levels: what a codec made of them may be beyond it, which
+    ffmpeg cuts off in RGB, and a JPEG in brightness alone.
+    """
     kernel = np.ones((2 * _FLAT_REACH + 1,) * 2, np.uint8)
     spread = cv2.subtract(cv2.dilate(shown, kernel), cv2.erode(shown, kernel))
     differs = np.abs(_blurred(stored) - _blurred(shown))
-    return round(float(differs[spread.max(-1) <= 2].max(initial=0)))
+    is_flat = (spread.max(-1) <= 2) & (shown.min(-1) > 0) & (shown.max(-1) < 255)
+    return round(float(differs[is_flat].max(initial=0)))
 
 
 def _blurred(frame: np.ndarray) -> np.ndarray:

@@ -94,7 +94,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("sections", nargs="*", metavar="SECTION", help="(default: all)")
     parser.add_argument("--mutants", type=int, default=5_000, help="(default: 5,000)")
-    parser.add_argument("--folder", type=Path, help="of videos (default: made anew)")
+    parser.add_argument(
+        "--folder", type=Path, help="of short odd videos (default: made anew)"
+    )
     parser.add_argument("--kills", type=int, default=50, help="(default: 50)")
     parser.add_argument(
         "--steps", type=int, default=1, help="every so many (default: 1)"
