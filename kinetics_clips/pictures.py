@@ -126,6 +126,8 @@ def _picture(
         notes.append(f"HDR ({_HDR[transfer]}): stored without tone mapping, looks pale")
     if frame.interlaced_frame:
         notes.append("interlaced: both fields of a frame are stored as one picture")
+    if frame.planes[0].line_size < 0:  # from the bottom up, as PyAV below 17 misreads
+        frame = _reformatted(frame, "rgb24")
     matrix = int(frame.colorspace)
     if matrix == _BT2020_CONSTANT:
         notes.append("colours of BT.2020 with constant luminance, taken as without")
@@ -188,9 +190,7 @@ def _reformatted(frame: av.VideoFrame, name: str) -> av.VideoFrame:
 
 def _pixels(plane: av.video.plane.VideoPlane) -> np.ndarray:
     """Returns a plane as `uint8 [height, width]`, in the frame's own memory."""
-    rows = np.frombuffer(plane, np.uint8).reshape(plane.height, abs(plane.line_size))
-    if plane.line_size < 0:  # from the bottom up
-        rows = np.ascontiguousarray(rows[::-1])
+    rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
     return rows[:, : plane.width]
 
 
@@ -257,6 +257,8 @@ class JpegEncoder:
         luma_factor, black, factor = (
             (1.0, 0, 1.0) if full_range else (_LUMA_FACTOR, 16, _CHROMA_FACTOR)
         )
+        if matrix == _YCGCO:  # of RGB that has the range of brightness already
+            factor = luma_factor
         to_luma, *to_chroma = _COLOURS[matrix] * factor
         for plane, (by_blue, by_red) in zip(self._planes[1:], to_chroma, strict=True):
             plane.fill(blue, by_blue, 128 * (1 - by_blue - by_red), red, by_red)
