@@ -80,10 +80,12 @@ def _generate(path: Path, kind: Kind, seed: int) -> None:
         f",noise=alls=6:allf=t:all_seed={seed},format=yuv420p"
     )
     still = ("-framerate", 30, "-loop", 1, "-i")
+    # As HD videos are.
+    tags = ("-colorspace", "bt709", "-color_range", "tv") if height >= 720 else ()
     ffmpeg(
         *("-y", *still, ground, *still, thing, "-filter_complex", motion),
         *("-frames:v", kind.num_frames, "-c:v", "libx264", "-b:v", kind.bit_rate),
-        *("-g", 250, part),
+        *("-g", 250, *tags, part),
     )
     os.replace(part, path)
     ground.unlink()

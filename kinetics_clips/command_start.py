@@ -21,6 +21,8 @@ _ERRORS = "kinetics_clips.in_ascii"
 
 def is_command() -> bool:
     """Returns whether this process is the command, and no program that imports us."""
+    if not sys.argv or not sys.argv[0]:  # embedded, or at a prompt
+        return False
     if PurePath(sys.argv[0]).stem == "kinetics-clips":
         return True
     # What Python says while it looks for the module that it is to run.
