@@ -143,6 +143,8 @@ def _picture(
         notes.append(f"pixels of {ratio}, wide to high: made square by its width")
     if turned.transposes:
         aspect = 1 / aspect
+    if turned.degrees:
+        notes.append(f"turned by {turned.degrees} degrees, which cuts its corners")
     blacks = (0 if full_range else 16, 128, 128)
     planes = [
         turned.of(plane, black) for plane, black in zip(planes, blacks, strict=True)

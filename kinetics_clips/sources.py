@@ -29,11 +29,10 @@ SUFFIXES = frozenset({
     ".vob", ".vro", ".webm", ".wm", ".wmv", ".wtv", ".xvid", ".y4m",
 })  # fmt: skip
 
-# CVDF's lists of Kinetics-600 are .txt. The last ones are named when they seem to hold
-# annotations, because they are not read.
-TABLE_SUFFIXES = frozenset({
-    ".csv", ".tsv", ".txt", ".json", ".jsonl", ".ods", ".parquet", ".xls", ".xlsx",
-})  # fmt: skip
+# CVDF's lists of Kinetics-600 are .txt.
+TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".txt"})
+# Not read, but named where they seem to hold annotations.
+_OTHER_TABLES = frozenset({".json", ".jsonl", ".ods", ".parquet", ".xls", ".xlsx"})
 
 # Other names of videos, and of what may hold some: said to be passed over.
 _OTHER_VIDEOS = frozenset({
@@ -212,6 +211,8 @@ def _list_files(root: Path, bar) -> Listing:
             not_read = _not_read(entry.name)
             if not suffix and _starts_like_a_video(entry):
                 not_read = _NO_SUFFIX
+            if suffix in _OTHER_TABLES:
+                tables.append(root / entry.path.removeprefix(f"{root}/"))
             if not_read is None:
                 others[as_utf8(in_utf8(suffix)) or "without suffix"] += 1
                 continue

@@ -120,7 +120,8 @@ def test_no_mutant_crashes_or_is_lost(tmp_path, name, count):
         assert got.shape[1:3] == (result.height, result.width)
         if outcomes["stored"] % 10 or name == "MJPEG":  # see `soak.py` for that
             continue
-        if any("wide to high" in note for note in result.notes):  # scaled
+        # Scaled, or with edges that each program draws in its own way.
+        if any("wide to high" in n or "its corners" in n for n in result.notes):
             continue
         expected = hostile.frames_of_ffmpeg(one.file.path, *got.shape[1:3])
         assert len(got) == len(expected), damage
