@@ -30,6 +30,13 @@ def is_command() -> bool:
     return sys.argv[0] == "-m" and ("-m", "kinetics_clips") in options
 
 
+def is_worker() -> bool:
+    """Returns whether this process is one of `workers`, which encode and no more."""
+    return "loky.backend.popen_loky_posix" in sys.orig_argv and any(
+        word.startswith("pebble_pool_worker") for word in sys.orig_argv
+    )
+
+
 def prepare() -> None:
     """Makes Ctrl-C and SIGTERM end the process in a word, and its streams go on."""
     for number, default in (
