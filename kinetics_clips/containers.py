@@ -251,7 +251,7 @@ class Video:
                 f"{self._num_streams} video streams: number {number} is stored"
             )
         if self._num_damaged:
-            notes.append(f"packets that do not decode: {self._num_damaged:,}")
+            notes.append("packets that do not decode: their frames are missing")
         return notes
 
     def _packets(self) -> Iterator["av.Packet"]:
@@ -264,7 +264,8 @@ class Video:
             try:
                 for packet in self._container.demux(*streams):
                     num_tries = 0
-                    self._see(packet)
+                    if self._promised_bytes is None:
+                        self._see(packet)
                     if packet.stream_index == self.stream.index:
                         yield packet
                 return

@@ -148,10 +148,11 @@ def _encode_frames(video: containers.Video, settings: EncodeSettings) -> Encoded
 def _pictures(video: containers.Video) -> Iterator[timing.Shown]:
     """Yields the pictures of a video as they are decoded."""
     viewer = pictures.Viewer(video.stream)
-    second = video.stream.time_base  # a decoder's last frames do not know it
+    tick = float(video.stream.time_base)  # a decoder's last frames do not know it
     for frame in video.decoded():
+        pts, duration = frame.pts, frame.duration
         yield timing.Shown(
             viewer.picture(frame),
-            None if frame.pts is None else float(frame.pts * second),
-            float(frame.duration * second) if frame.duration else None,
+            None if pts is None else pts * tick,
+            duration * tick if duration else None,
         )

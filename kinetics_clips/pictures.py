@@ -108,6 +108,8 @@ class Viewer:
         self._stream = stream
         self._angle: int | None = None
         self._turning = turning.Turning()
+        self._aspect = 1.0
+        self._notes: tuple[str, ...] = ()
 
     def picture(self, frame: av.VideoFrame) -> Picture:
         """Returns the picture of the next frame, in that one's memory if it can be."""
@@ -115,25 +117,41 @@ class Viewer:
         # collector runs: the next ones are asked only where their angle is another.
         if frame.rotation != self._angle:
             self._angle, self._turning = frame.rotation, turning.turning(frame)
-        return _picture(frame, self._stream, self._turning)
+            self._aspect, self._notes = _of_stream(self._stream, self._turning)
+        notes = self._notes
+        if frame.interlaced_frame:
+            both = "interlaced: both fields of a frame are stored as one picture"
+            notes = (*notes, both)
+        if frame.planes[0].line_size < 0:  # bottom up, as PyAV below 17 misreads
+            frame = _reformatted(frame, "rgb24")
+        matrix = int(frame.colorspace)
+        if matrix == _BT2020_CONSTANT:
+            constant = "colours of BT.2020 with constant luminance, taken as without"
+            notes = (*notes, constant)
+        if matrix not in _COLOURS:
+            if matrix not in _AS_BT601:
+                unknown = f"colours of an unknown kind, matrix {matrix} of H.273"
+                notes = (*notes, unknown)
+            matrix = 0
+        planes, full_range = _planes(frame)
+        if self._turning.turns or self._turning.degrees:
+            blacks = (0 if full_range else 16, 128, 128)
+            planes = [
+                self._turning.of(plane, black)
+                for plane, black in zip(planes, blacks, strict=True)
+            ]
+        if frame.format.is_rgb:
+            matrix = 0
+        return Picture(tuple(planes), full_range, matrix, self._aspect, notes)
 
 
-def _picture(
-    frame: av.VideoFrame, stream: av.VideoStream, turned: turning.Turning
-) -> Picture:
+def _of_stream(
+    stream: av.VideoStream, turned: turning.Turning
+) -> tuple[float, tuple[str, ...]]:
+    """Returns the width of a pixel by its height, and what to know of all frames."""
     notes = []
     if (transfer := int(stream.codec_context.color_trc)) in _HDR:
         notes.append(f"HDR ({_HDR[transfer]}): stored without tone mapping, looks pale")
-    if frame.interlaced_frame:
-        notes.append("interlaced: both fields of a frame are stored as one picture")
-    if frame.planes[0].line_size < 0:  # from the bottom up, as PyAV below 17 misreads
-        frame = _reformatted(frame, "rgb24")
-    matrix = int(frame.colorspace)
-    if matrix == _BT2020_CONSTANT:
-        notes.append("colours of BT.2020 with constant luminance, taken as without")
-    if matrix not in _COLOURS and matrix not in _AS_BT601:
-        notes.append(f"colours of an unknown kind, matrix {matrix} of H.273")
-    planes, full_range = _planes(frame)
     aspect = stream.sample_aspect_ratio or Fraction(1)
     ratio = f"{aspect.numerator}:{aspect.denominator}"
     if not 1 / _MAX_PIXEL_ASPECT <= aspect <= _MAX_PIXEL_ASPECT:
@@ -141,21 +159,9 @@ def _picture(
         aspect = Fraction(1)
     elif aspect != 1:
         notes.append(f"pixels of {ratio}, wide to high: made square by its width")
-    if turned.transposes:
-        aspect = 1 / aspect
     if turned.degrees:
         notes.append(f"turned by {turned.degrees} degrees, which cuts its corners")
-    blacks = (0 if full_range else 16, 128, 128)
-    planes = [
-        turned.of(plane, black) for plane, black in zip(planes, blacks, strict=True)
-    ]
-    return Picture(
-        tuple(planes),
-        full_range,
-        0 if frame.format.is_rgb or matrix not in _COLOURS else matrix,
-        float(aspect),
-        tuple(notes),
-    )
+    return float(1 / aspect if turned.transposes else aspect), tuple(notes)
 
 
 def _planes(frame: av.VideoFrame) -> tuple[list[np.ndarray], bool]:

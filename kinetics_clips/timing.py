@@ -68,9 +68,9 @@ class Clock:
     def settled(self, frames: Iterable[Shown]) -> Iterator[Shown]:
         """Yields the frames with times that can be believed, one frame behind."""
         for previous, shown, following in _with_neighbours(frames):
-            shown = shown._replace(time=_between(previous, shown.time, following))
-            self.times.append(self._next(shown.time))
-            yield shown._replace(time=self.times[-1])
+            time = self._next(_between(previous, shown.time, following))
+            self.times.append(time)
+            yield Shown(shown.frame, time, shown.duration)
 
     def frame_rate(self) -> float:
         """Returns the frames a second, 0 where there is but one time."""
@@ -85,10 +85,8 @@ class Clock:
         """
         notes = []
         if self.num_leaps:
-            notes.append(
-                f"times that leap by over {MAX_GAP:.0f} s, or back, in "
-                f"{self.num_leaps:,} places: gaps are left out"
-            )
+            leap = f"times that leap by over {MAX_GAP:.0f} s, or back"
+            notes.append(f"{leap}: gaps are left out")
         if self._are_shared():
             notes.append("frames that share their times: the header's rate is taken")
         low, high = _CAMERA_RATES
