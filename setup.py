@@ -11,7 +11,8 @@ VERSION = re.search(
     re.MULTILINE,
 ).group(1)
 
-BEAM = "apache-beam>=2.60,<3"
+# From 2.70 on, which takes the protobuf that TFDS needs.
+BEAM = "apache-beam>=2.70,<3"
 
 # What TFDS's own `tfds` command imports at start-up without declaring it.
 TFDS_COMMAND = ["mlcroissant>=1.0", BEAM]
