@@ -533,6 +533,7 @@ def test_where_nothing_can_be_written_is_told_at_once(
     assert any("dataset  " in line for line in out) == (command_name == "check")
 
 
+@pytest.mark.slow
 def test_check_and_build_tell_the_same_cost(tmp_path, capsys):
     write_many(tmp_path / "videos", 60, num_frames=10)
     (tmp_path / "videos/train/a/bad.mp4").write_text("no video")
@@ -693,6 +694,7 @@ def test_preview_says_what_is_wrong(data_dir, capsys, options, message):
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_preview_of_streamed_records_is_quiet(streamed_dir, tmp_path):
     out = tmp_path / "clips.png"
     dataset = ["kinetics_clips/folder", "--data-dir", streamed_dir]
@@ -756,6 +758,7 @@ def test_help_tells_the_exit_codes(capsys):
         assert re.search(rf"^  {code} +\w", text, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_a_build_goes_on_where_nobody_reads_its_output(tmp_path, videos):
     options = ["--manual-dir", str(videos), "--data-dir", str(tmp_path / "data")]
     words = shlex.join(map(str, command("build", "folder", *options)))

@@ -165,6 +165,7 @@ def test_without_a_seed_every_access_draws_anew(data_dir):
     assert len(batches) == 4
 
 
+@pytest.mark.slow
 def test_forked_processes_draw_differently_and_do_not_hang(data_dir):
     # Of a process without TensorFlow, whose own threads do not survive a fork. Frames
     # are larger than what OpenCV scales in one thread.

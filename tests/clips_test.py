@@ -400,6 +400,7 @@ def test_streaming_runs_under_the_service_of_tf_data(streamed_dir):
     del worker
 
 
+@pytest.mark.slow
 def test_clips_go_to_the_replicas_of_a_strategy(where):
     done = run_script(
         "import sys, tensorflow as tf, kinetics_clips\n"
@@ -421,6 +422,7 @@ def test_clips_go_to_the_replicas_of_a_strategy(where):
     assert done.stdout == f"[2, 2] {sorted(i.encode() for i in TRAIN)}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["", "raise SystemExit(3)", "1 / 0"])
 def test_a_script_may_end_in_the_middle_of_an_epoch(where, end):
     done = run_script(

@@ -37,6 +37,7 @@ def in_shell(*words: object, streams: str = "", **variables: str):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "streams",
     ["<&- >&- 2>&-", ">/dev/full 2>/dev/full"],
@@ -49,6 +50,7 @@ def test_a_build_goes_on_without_its_streams(videos, tmp_path, streams):
     assert list(tmp_path.rglob("build_report.html"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "streams", [">&-", ">/dev/full", "| head -1; exit $PIPESTATUS"]
 )

@@ -65,6 +65,7 @@ def test_real_clips_come_back_in_batches(real):
         assert 0.1 < step < 20
 
 
+@pytest.mark.slow
 @needs_shared
 def test_k400_from_the_official_csv(tmp_path):
     manual_dir = tmp_path / "k400"

@@ -69,6 +69,7 @@ def test_a_recipe_runs_as_it_is(directory, monkeypatch, recipe):
         assert done.stdout.endswith(expected)
 
 
+@pytest.mark.slow
 def test_the_keras_recipe_takes_videos_of_several_sizes(tmp_path, monkeypatch):
     write_tree(tmp_path / "videos", "train", {"a/one": 70, "b/two": 20})
     for height, width in ((240, 426), (256, 144)):

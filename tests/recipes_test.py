@@ -176,6 +176,7 @@ if __name__ == "__main__":
     assert done.stdout == "False\n", done.stderr
 
 
+@pytest.mark.slow
 @needs("jax")
 def test_jax_hosts_share_an_epoch(data_dir):
     done = run_script(
@@ -203,6 +204,7 @@ print(len(seen), len(set(seen)))
     assert done.stdout == "4 4\n", done.stderr
 
 
+@pytest.mark.slow
 def test_model_garden_reads_frames_by_name(data_dir):
     """The steps of its `InputReader`, `VideoTfdsDecoder` and `process_image`.
 

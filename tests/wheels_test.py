@@ -79,6 +79,7 @@ def test_the_command_says_so_in_a_line(tmp_path, content):
     assert "bug" not in done.stderr
 
 
+@pytest.mark.slow
 def test_builder_and_readers_say_so_too(tmp_path, data_dir):
     write_tree(tmp_path / "videos", "train", {"a/one": 2})
     (tmp_path / "cv2.py").write_text("")

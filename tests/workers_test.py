@@ -189,6 +189,7 @@ def test_a_bug_that_every_video_meets_ends_the_build_at_once(tmp_path):
     assert not workers_of(psutil.Process())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [3600.0, -3600.0], ids=["ahead", "back"])
 def test_a_clock_that_jumps_costs_nothing(tmp_path, monkeypatch, step):
     monkeypatch.setattr(workers, "_DEADLINE", 3.0)
