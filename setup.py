@@ -32,14 +32,14 @@ setuptools.setup(
     install_requires=[
         # From the lowest to the highest major version that the tests have passed with.
         "av>=15,<20",
-        "filelock>=3.12,<5",
-        "google-crc32c>=1.5,<2",
+        "filelock>=3.20,<5",
+        "google-crc32c>=1.8,<2",
         "importlib_resources>=6,<8",  # TFDS prepares datasets with it, undeclared
-        "jinja2>=3.1,<4",
-        "loky>=3.4,<4",
+        "jinja2>=3.1.6,<4",
+        "loky>=3.5,<4",
         "numpy>=2.0,<3",
         "opencv-python-headless>=4.12,<6",
-        "pebble>=5.2,<6",
+        "pebble>=5.2.3,<6",
         "pillow>=10.1,<13",
         "simplejpeg>=1.8,<2",
         "tensorflow>=2.20,<3",
