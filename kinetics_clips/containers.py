@@ -52,6 +52,9 @@ _WITH_DURATION = frozenset({"asf", "flv", "mxf", "nut", "rm", "wtv"})
 # healthy ones may be off by a frame or two.
 _WHOLE_SHARE = 0.95
 
+# Names of elements of Matroska: the header of the file, and all the rest of it.
+_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+
 # Titles and comments may be in any encoding: PyAV reads them all from its 19 on.
 _ANY_METADATA = (
     {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
@@ -313,7 +316,7 @@ def _promised_bytes(file: BinaryIO) -> int | None:
     head = file.read(64)
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"styp", b"free", b"wide", b"skip"):
         return _end_of_boxes(file)
-    if head.startswith(b"\x1a\x45\xdf\xa3"):
+    if head.startswith(_EBML):
         return _end_of_segment(head)
     if head.startswith(b"FLV"):
         return _end_of_tags(file)
@@ -340,22 +343,28 @@ def _end_of_boxes(file: BinaryIO) -> int | None:
 
 def _end_of_segment(head: bytes) -> int | None:
     """Returns where the segment of an EBML file (RFC 8794, RFC 9559) ends."""
-    position = 4
-    for _ in range(2):  # the header, and the segment
-        length_of_size = 9 - head[position].bit_length()
-        field = head[position : position + length_of_size]
-        size = int.from_bytes(field, "big") & ((1 << 7 * length_of_size) - 1)
-        position += length_of_size + size
-        if head[position : position + 4] == b"\x18\x53\x80\x67":
-            position += 4
-            continue
-        return None if size == (1 << 7 * length_of_size) - 1 else position
-    return None
+    header_end = _end_of_element(head, 0)
+    if header_end is None or not head.startswith(_SEGMENT, header_end):
+        return None  # something else stands before the segment
+    return _end_of_element(head, header_end)
+
+
+def _end_of_element(head: bytes, position: int) -> int | None:
+    """Returns where an EBML element ends whose name has four bytes; None = unknown."""
+    position += 4
+    if position >= len(head):
+        return None
+    length_of_size = 9 - head[position].bit_length()
+    field = head[position : position + length_of_size]
+    unknown = (1 << 7 * length_of_size) - 1
+    size = int.from_bytes(field, "big") & unknown
+    return None if size == unknown else position + length_of_size + size
 
 
 def _end_of_tags(file: BinaryIO) -> int | None:
     """Returns the size of an FLV file that ends with a tag and that one's size."""
-    size = file.seek(-4, io.SEEK_END) + 4
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(size - 4, 0))
     length = int.from_bytes(file.read(4), "big")
     if not 11 <= length <= size - 4:
         return None

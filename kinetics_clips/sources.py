@@ -211,8 +211,8 @@ def _list_files(root: Path, bar) -> Listing:
             not_read = _not_read(entry.name)
             if not suffix and _starts_like_a_video(entry):
                 not_read = _NO_SUFFIX
-            if suffix in _OTHER_TABLES:
-                tables.append(root / entry.path.removeprefix(f"{root}/"))
+            if suffix in _OTHER_TABLES and _examine(entry, inside)[-1] is None:
+                tables.append(Path(entry.path))
             if not_read is None:
                 others[as_utf8(in_utf8(suffix)) or "without suffix"] += 1
                 continue

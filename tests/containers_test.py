@@ -271,6 +271,26 @@ def test_what_is_no_video_is_named(tmp_path, content, what):
         frames.encode(path, AS_IS)
 
 
+@pytest.mark.parametrize("from_memory", [False, True], ids=["path", "bytes"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x1a\x45\xdf\xa3",
+        b"\x1a\x45\xdf\xa3\xb7" + bytes(55) + b"\x18\x53\x80\x67",
+        b"FLV",
+        b"FLV\x01",
+        b"\0\0\0\x08ftyp",
+    ],
+)
+def test_a_file_that_ends_in_its_first_bytes_is_no_video(
+    tmp_path, content, from_memory
+):
+    path = tmp_path / "video.mkv"
+    path.write_bytes(content)
+    with pytest.raises(VideoError, match=f"not a video .*{len(content)} bytes, "):
+        frames.encode(content if from_memory else path, AS_IS)
+
+
 def test_a_picture_is_named_with_what_would_wrap_it(tmp_path):
     path = tmp_path / "video.mp4"
     with av.open(str(path), "w", format="image2pipe") as container:

@@ -1490,6 +1490,16 @@ def test_an_unrelated_table_is_named(tmp_path, caplog):
     assert "labels.csv: passed over, because it holds no annotations" in caplog.text
 
 
+def test_tables_of_other_programs_are_opened_only_where_they_are_files(tmp_path):
+    root = tmp_path / "k400"
+    touch(root, "train/zumba/AAAAAAAAAAA_000001_000011.mp4")
+    secret = tmp_path / "secret.json"
+    secret.write_text("AAAAAAAAAAA,1,11")
+    (root / "train.json").symlink_to(secret)
+    os.mkfifo(root / "train.xlsx")  # opening it would wait for ever
+    assert videos.find(root, "k400").splits[0].num_found == 1
+
+
 def test_class_folders_name_the_tables_beside_them(tmp_path, caplog):
     touch(tmp_path, "train/zumba/one.mp4")
     (tmp_path / "train.csv").write_text(GOOD_ROWS)
