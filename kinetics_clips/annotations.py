@@ -225,12 +225,12 @@ def _parse_row(row: dict, split_of_file: str | None, labels: Labels) -> Annotati
         )
     youtube_id = row["youtube_id"] or ""
     if not _YOUTUBE_ID.fullmatch(youtube_id):
-        spreadsheet = youtube_id.startswith("#") or len(youtube_id) == 10
+        hint = ""
+        if youtube_id.startswith("#") or len(youtube_id) == 10:
+            hint = " A spreadsheet may have changed it: use the original file."
         raise _RowError(
             "youtube_id must be 11 letters, digits, '-' or '_', "
-            f"got {_shown(youtube_id)!r}."
-            + " A spreadsheet may have changed it: use the original file."
-            * spreadsheet
+            f"got {_shown(youtube_id)!r}.{hint}"
         )
     start, end = (_seconds(row, column) for column in ("time_start", "time_end"))
     text = row.get("label") or ""
@@ -328,8 +328,8 @@ def check_class_names_differ(places: dict[str, str], folder: Path) -> None:
     alike, tell apart.
 
     Args:
-      places: Where each class has been found, for a person.
-      folder: What holds them all.
+      places: Class name -> a folder or a file in which it has been found.
+      folder: The directory that holds them all.
     """
     alike: dict[str, list[str]] = defaultdict(list)
     for name in sorted(places):

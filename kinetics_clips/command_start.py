@@ -1,4 +1,4 @@
-"""Prepares the process of the command, before it imports for seconds."""
+"""Tells what kind of process this is, before it imports for seconds; prepares ours."""
 
 import codecs
 import contextlib

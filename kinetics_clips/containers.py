@@ -128,7 +128,7 @@ def opened(file: BinaryIO) -> Iterator["Video"]:
         detail = f"{size} bytes, {_what_it_is(file) or in_words(error)}"
         raise VideoError("not a video", detail) from error
     num_packets = Counter()
-    if len(container.streams.video) > 1:
+    if len(_without_covers(container)) > 1:
         with container:
             num_packets = _num_packets(container)
         file.seek(0)
@@ -158,9 +158,10 @@ class Video:
 
     Args:
       container: The container that is open.
-      num_bytes: Size of the file.
-      promised_bytes: Size of it by its own structure; None where that says nothing.
-      num_packets: Of each video stream, by its index, where there are several.
+      num_bytes: The size of the file.
+      promised_bytes: Its size by its own structure; None where that says nothing.
+      num_packets: The packets of each video stream, by its index, where there are
+        several.
 
     Attributes:
       stream: The stream that is decoded.
@@ -177,9 +178,7 @@ class Video:
         promised_bytes: int | None,
         num_packets: Counter[int],
     ):
-        streams = [
-            stream for stream in container.streams.video if not _is_cover(stream)
-        ]
+        streams = _without_covers(container)
         if not streams:
             covers = " but a cover" if container.streams.video else ""
             detail = f"no video stream{covers} in its {num_bytes} bytes"
@@ -188,19 +187,14 @@ class Video:
         if not known:
             detail = "its codec is unknown, or has no decoder"
             raise VideoError("unreadable", detail)
-        known = [
-            stream
-            for stream in known
-            if num_packets[stream.index]
-            >= _FILM_SHARE * max(num_packets.values(), default=0)
-        ] or known
+        least = _FILM_SHARE * max(num_packets.values(), default=0)
+        films = [stream for stream in known if num_packets[stream.index] >= least]
         self._container = container
-        self._num_bytes, self._promised_bytes = num_bytes, promised_bytes
         self._num_streams = len(streams)
         self._num_damaged = 0
         self._end = 0.0
         self.stream = max(
-            known,
+            films or known,
             key=lambda one: (
                 bool(one.disposition & av.stream.Disposition.default),
                 one.width * one.height,
@@ -209,6 +203,11 @@ class Video:
         )
         rate = self.stream.guessed_rate or self.stream.average_rate
         self.header_fps = float(rate or 0)
+        # A structure that gives a size is believed; headers often say a wrong duration.
+        self._is_cut = num_bytes < _WHOLE_SHARE * (promised_bytes or 0)
+        self._promised_seconds = 0.0
+        if promised_bytes is None:
+            self._promised_seconds = _promised_seconds(container, self.stream)
 
     def decoded(self) -> Iterator["av.VideoFrame"]:
         """Yields all frames that can be decoded; damaged packets cost theirs alone."""
@@ -225,25 +224,8 @@ class Video:
             yield from frames
 
     def ends_early(self) -> bool:
-        """Returns whether the file ends before what it promises, when it was read.
-
-        A file whose structure gives its size is judged by that; headers often say a
-        wrong duration. Others are judged by how far the times of all streams go.
-        """
-        if self._promised_bytes is not None:
-            return self._num_bytes < _WHOLE_SHARE * self._promised_bytes
-        return self._end < _WHOLE_SHARE * self._promised_seconds()
-
-    def _promised_seconds(self) -> float:
-        """Returns for how long the file lasts by its header; 0 where that is unknown.
-
-        FFmpeg reckons the duration of formats without one from the file itself.
-        """
-        if self._container.format.name == "avi":
-            return float((self.stream.duration or 0) * self.stream.time_base)
-        if self._container.format.name in _WITH_DURATION:
-            return (self._container.duration or 0) / av.time_base
-        return 0.0
+        """Returns whether the file ends before what it promises, when it was read."""
+        return self._is_cut or self._end < _WHOLE_SHARE * self._promised_seconds
 
     def notes(self) -> list[str]:
         """Returns what a person should know of what was decoded."""
@@ -259,15 +241,15 @@ class Video:
 
     def _packets(self) -> Iterator["av.Packet"]:
         """Yields all packets of the stream that can be read."""
-        # How far others go tells whether a file is whole that says nothing else of it.
-        ask_all = self._container.format.name in _WITH_DURATION
-        streams = self._container.streams if ask_all else [self.stream]
+        streams = [self.stream]
+        if self._promised_seconds and not _is_avi(self._container):
+            streams = self._container.streams  # which end together
         num_tries = 0
         while num_tries < _MAX_TRIES:
             try:
                 for packet in self._container.demux(*streams):
                     num_tries = 0
-                    if self._promised_bytes is None:
+                    if self._promised_seconds:
                         self._see(packet)
                     if packet.stream_index == self.stream.index:
                         yield packet
@@ -288,22 +270,39 @@ class Video:
         self._end = max(self._end, float(time * packet.time_base) + lasts)
 
 
-def _is_cover(stream: "av.VideoStream") -> bool:
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+def _without_covers(
+    container: "av.container.InputContainer",
+) -> list["av.VideoStream"]:
+    cover = av.stream.Disposition.attached_pic
+    return [one for one in container.streams.video if not one.disposition & cover]
 
 
 def _num_packets(container: "av.container.InputContainer") -> Counter[int]:
-    """Counts the packets of the video streams, where there are several to choose from.
-
-    Reads the container to its end.
-    """
-    streams = [one for one in container.streams.video if not _is_cover(one)]
+    """Counts the packets of the video streams; reads the container to its end."""
+    streams = _without_covers(container)
     counts = Counter({stream.index: 0 for stream in streams})
-    if len(streams) > 1:
-        with contextlib.suppress(av.FFmpegError):  # the file ends there
-            for packet in container.demux(*streams):
-                counts[packet.stream_index] += bool(packet.size)
+    with contextlib.suppress(av.FFmpegError):  # the file ends there
+        for packet in container.demux(*streams):
+            counts[packet.stream_index] += bool(packet.size)
     return counts
+
+
+def _is_avi(container: "av.container.InputContainer") -> bool:
+    return container.format.name == "avi"
+
+
+def _promised_seconds(
+    container: "av.container.InputContainer", stream: "av.VideoStream"
+) -> float:
+    """Returns for how long a file lasts by its header; 0 where that is unknown.
+
+    FFmpeg reckons the duration of formats without one from the file itself.
+    """
+    if _is_avi(container):  # the only one that says it of each stream
+        return float((stream.duration or 0) * stream.time_base)
+    if container.format.name in _WITH_DURATION:
+        return (container.duration or 0) / av.time_base
+    return 0.0
 
 
 def _promised_bytes(file: BinaryIO) -> int | None:

@@ -54,7 +54,8 @@ _CITATION = """\
 """
 
 
-def _require(name: str, value: object, holds: bool, requirement: str) -> None:
+def require(name: str, value: object, holds: object, requirement: str) -> None:
+    """Raises ValueError that tells what an argument must be, unless it is."""
     if not holds:
         raise ValueError(f"`{name}` must be {requirement}, got {value!r}.")
 
@@ -65,7 +66,7 @@ def _require_whole(
     if value is None and optional:
         return
     whole = isinstance(value, int) and not isinstance(value, bool)
-    _require(
+    require(
         name,
         value,
         whole and low <= value <= high,
@@ -106,11 +107,11 @@ class KineticsClipsConfig(tfds.core.BuilderConfig):
     max_videos: int | None = None
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             "release", self.release, self.release in RELEASES, " or ".join(RELEASES)
         )
         number = isinstance(self.fps, int | float) and not isinstance(self.fps, bool)
-        _require(
+        require(
             "fps",
             self.fps,
             self.fps is None or (number and 0 < self.fps <= 1000),
@@ -121,7 +122,7 @@ class KineticsClipsConfig(tfds.core.BuilderConfig):
         _require_whole("jpeg_quality", self.jpeg_quality, 1, 100)
         _require_whole("max_videos", self.max_videos, 1, 1 << 31, optional=True)
         self.name = self.name or self._computed_name()
-        _require(
+        require(
             "name",
             self.name,
             re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name, re.ASCII) is not None,
@@ -306,10 +307,6 @@ https://github.com/cvdfoundation/kinetics-dataset
             jpeg_quality=config.jpeg_quality,
             fps=config.fps,
         )
-
-    def num_bytes_kept(self) -> int:
-        """Returns the bytes that `resume_dir` keeps of an interrupted build."""
-        return self._store.num_bytes() if self._store else 0
 
     def download_and_prepare(self, *, download_config=None, **kwargs) -> None:
         """Builds the dataset, unless it exists.
@@ -633,7 +630,7 @@ def _built_in(config):
         return config
     for built_in in Builder.BUILDER_CONFIGS:
         if built_in.name == config.name:
-            _require(
+            require(
                 "name",
                 config.name,
                 built_in.values == config.values,

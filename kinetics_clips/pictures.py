@@ -31,9 +31,9 @@ _PLANAR = re.compile(r"yuv[aj]?4[0-9]{2}p")
 # The shape of a pixel, width by height, is left out beyond it: a mistake, not a film.
 _MAX_PIXEL_ASPECT = 4.0
 
-# From the range of a video, 16 to 235 for brightness and 16 to 240 for colours, to that
-# of a JPEG, 0 to 255: factors of brightness and of colours.
-_LUMA_FACTOR, _CHROMA_FACTOR = 255 / 219, 255 / 224
+# To the range of a JPEG, 0 to 255, by whether a video has that one or 16 to 235 for
+# brightness and 16 to 240 for colours: (black, factor of brightness, of colours).
+_LEVELS = {True: (0, 1.0, 1.0), False: (16, 255 / 219, 255 / 224)}
 
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 
@@ -210,13 +210,13 @@ class JpegEncoder:
 
     Args:
       first: The first picture.
-      short_side: Pixels of the shorter side of a JPEG; None = as it is. Smaller ones
-        are not enlarged.
-      jpeg_quality: In [1, 100].
+      short_side: The shorter side of a JPEG in pixels; None = as it is. Smaller
+        pictures are not enlarged.
+      jpeg_quality: The JPEG quality, in [1, 100].
 
     Attributes:
-      height: Of the JPEGs, in pixels.
-      width: Of the JPEGs, in pixels.
+      height: The height of the JPEGs, in pixels.
+      width: The width of the JPEGs, in pixels.
       notes: What a person should know of the pictures that were encoded, each once.
     """
 
@@ -239,14 +239,12 @@ class JpegEncoder:
         ]
         if picture.matrix:
             self._convert(*scaled, picture.matrix, picture.full_range)
-        elif picture.full_range:
-            for plane, pixels in zip(self._planes, scaled, strict=True):
-                plane.fill(pixels, 1.0, 0.0)
         else:
+            black, luma_factor, factor = _LEVELS[picture.full_range]
             luma, *chroma = zip(self._planes, scaled, strict=True)
-            luma[0].fill(luma[1], _LUMA_FACTOR, -16 * _LUMA_FACTOR)
+            luma[0].fill(luma[1], luma_factor, -black * luma_factor)
             for plane, pixels in chroma:
-                plane.fill(pixels, _CHROMA_FACTOR, 128 * (1 - _CHROMA_FACTOR))
+                plane.fill(pixels, factor, 128 * (1 - factor))
         return simplejpeg.encode_jpeg_yuv_planes(
             *(plane.pixels for plane in self._planes),
             quality=self._quality,
@@ -262,9 +260,7 @@ class JpegEncoder:
         full_range: bool,
     ) -> None:
         """Fills the planes from those of another matrix."""
-        luma_factor, black, factor = (
-            (1.0, 0, 1.0) if full_range else (_LUMA_FACTOR, 16, _CHROMA_FACTOR)
-        )
+        black, luma_factor, factor = _LEVELS[full_range]
         if matrix == _YCGCO:  # of RGB that has the range of brightness already
             factor = luma_factor
         to_luma, *to_chroma = _COLOURS[matrix] * factor
@@ -322,11 +318,11 @@ class _Plane:
         """Sets the pixels to `factor * scaled + other_factor * other + summand`.
 
         Args:
-          scaled: `uint8` of this plane's shape, as is `other`.
-          factor: Of `scaled`.
-          summand: In levels.
+          scaled: A plane, `uint8` of this one's shape, as is `other`.
+          factor: The share of `scaled`.
+          summand: The levels that are added.
           other: Another plane; None = none.
-          other_factor: Of `other`.
+          other_factor: The share of `other`.
         """
         other = scaled if other is None else other
         # Rounds and stays in the range, in one pass over the pixels.

@@ -24,8 +24,8 @@ def columns(path: Path, known: Collection[str]) -> list[str]:
 
     Args:
       path: The table.
-      known: Names by which its header is found: the line that has most of them. The
-        first line that says anything is taken where none has any.
+      known: Names by which its header is found: the first line that has one of them,
+        or else the first one that is no comment.
 
     Raises:
       ValueError: If the file is in no encoding that is known; names it.
@@ -61,10 +61,7 @@ def rows(path: Path, known: Collection[str]) -> Iterator[tuple[int, dict]]:
                 row.update(zip(names, map(str.strip, cells), strict=False))
                 yield skipped + reader.line_num, row
         except UnicodeDecodeError as error:  # met a block ahead of the line
-            raise ValueError(
-                f"{path} must be {_name(file.encoding)} text: {error}. Save it as "
-                "UTF-8."
-            ) from error
+            raise _no_text(file, error) from error
         except csv.Error as error:
             line = skipped + reader.line_num
             raise ValueError(f"{path}, line {line}: {error}") from error
@@ -93,13 +90,15 @@ def _opened(path: Path, errors: str = "strict") -> TextIO:
     return path.open(encoding=encoding, errors=errors, newline="")
 
 
-def _name(encoding: str) -> str:
-    return "UTF-16" if "16" in encoding else "UTF-8"
+def _no_text(file: TextIO, error: UnicodeDecodeError) -> ValueError:
+    encoding = "UTF-16" if "16" in file.encoding else "UTF-8"
+    return ValueError(
+        f"{file.name} must be {encoding} text: {error}. Save it as UTF-8."
+    )
 
 
 def _header(file: TextIO, known: Collection[str]) -> tuple[list[str], str, int]:
     """Returns the names of the columns, what separates them, and lines up to there."""
-    first: tuple[list[str], str, int] | None = None
     try:
         for number in range(1, _MAX_LINES + 1):
             line = file.readline(_MAX_LINE)
@@ -111,18 +110,11 @@ def _header(file: TextIO, known: Collection[str]) -> tuple[list[str], str, int]:
             names, separator = max(
                 found, key=lambda one: (len(set(known) & set(one[0])), len(one[0]))
             )
-            if set(known) & set(names):
+            if set(known) & set(names) or not line.startswith("#"):
                 return names, separator, number
-            if first is None and not line.startswith("#"):
-                first = names, separator, number
-            if first is not None:  # a row that is no header, and no comment
-                break
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{file.name} must be {_name(file.encoding)} text: {error}. Save it as "
-            "UTF-8."
-        ) from error
-    return first or ([], ",", 0)
+        raise _no_text(file, error) from error
+    return [], ",", 0
 
 
 def _names(line: str, separator: str) -> list[str]:

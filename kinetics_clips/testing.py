@@ -11,7 +11,11 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from kinetics_clips import annotations, datasets, progress, synthetic, videos
-from kinetics_clips.kinetics_clips_dataset_builder import Builder, KineticsClipsConfig
+from kinetics_clips.kinetics_clips_dataset_builder import (
+    Builder,
+    KineticsClipsConfig,
+    require,
+)
 
 _MAX_FRAMES = 1 << synthetic.NUM_BLOCKS
 _MIN_SIZE = (32, 48)  # in which a number can be read
@@ -74,7 +78,7 @@ def make_dataset(
             "`directory` must not hold a dataset of that name, got "
             f"{builder.data_dir}. Take an empty one."
         )
-    _require(
+    require(
         "num_videos",
         num_videos,
         num_videos
@@ -82,14 +86,14 @@ def make_dataset(
         and all(count >= 1 for count in num_videos.values()),
         f"of {', '.join(annotations.SPLITS)}, each at least 1",
     )
-    _require("class_names", class_names, len(class_names) > 0, "at least one name")
-    _require(
+    require("class_names", class_names, len(class_names) > 0, "at least one name")
+    require(
         "num_frames",
         num_frames,
         num_frames and all(1 <= count <= _MAX_FRAMES for count in num_frames),
         f"in [1, {_MAX_FRAMES}]",
     )
-    _require(
+    require(
         "sizes",
         sizes,
         sizes
@@ -100,7 +104,7 @@ def make_dataset(
         ),
         f"even (height, width) of at least {_MIN_SIZE}",
     )
-    _require(
+    require(
         "fps", rates, rates and all(0 < rate <= 1000 for rate in rates), "in (0, 1000]"
     )
     with tempfile.TemporaryDirectory() as root, progress.without_prints():
@@ -142,8 +146,3 @@ def frame_number(frame: np.ndarray) -> int:
 def _colour(hue: float) -> tuple[int, int, int]:
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.8, 0.85)
     return round(255 * red), round(255 * green), round(255 * blue)
-
-
-def _require(name: str, value: object, holds: object, requirement: str) -> None:
-    if not holds:
-        raise ValueError(f"`{name}` must be {requirement}, got {value!r}.")

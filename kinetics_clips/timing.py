@@ -5,9 +5,7 @@ import math
 import statistics
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple, TypeVar
-
-_Frame = TypeVar("_Frame")
+from typing import NamedTuple
 
 # Seconds between two frames beyond which there is no pause but a mistake, or a cut: a
 # slide may stay for some seconds, and nobody wants hours of one frame.
