@@ -5,6 +5,7 @@ import csv
 import importlib.util
 import os
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -113,6 +114,16 @@ def run_script(script: str, *arguments: object) -> subprocess.CompletedProcess:
 def numbers(frames) -> list[int]:
     """Reads the numbers that frames carry, uint8 `[length, height, width, 3]`."""
     return [synthetic.read_number(frame) for frame in np.asarray(frames)]
+
+
+def set_display_matrix(path: Path, a: float, b: float, c: float, d: float) -> None:
+    """Writes a display matrix, `[[a, b], [c, d]]`, into the header of an MP4 file."""
+    content = bytearray(path.read_bytes())
+    # ISO/IEC 14496-12: the matrix lies 40 bytes behind the box's type (version 0).
+    start = content.index(b"tkhd") + 4 + 40
+    a, b, c, d = (round(value * (1 << 16)) for value in (a, b, c, d))
+    content[start : start + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(content)
 
 
 def workers_of(process: psutil.Process) -> list[psutil.Process]:

@@ -5,8 +5,10 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import hostile
 import numpy as np
 import pytest
+from conftest import numbers
 
 from kinetics_clips import frames, synthetic
 from kinetics_clips.frames import EncodeSettings, VideoError
@@ -61,13 +63,7 @@ def write(
 
 def shown(path: Path, settings: EncodeSettings = AS_IS) -> list[int]:
     """Returns the numbers of the frames that are stored."""
-    import cv2
-
-    pictures = [
-        cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-        for jpeg in frames.encode(path, settings).frames
-    ]
-    return [synthetic.read_number(picture[:, :, ::-1]) for picture in pictures]
+    return numbers(hostile.decode(frames.encode(path, settings).frames))
 
 
 FRAGMENTS = {"movflags": "frag_keyframe+empty_moov"}

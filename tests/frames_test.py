@@ -6,6 +6,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from conftest import set_display_matrix
 
 from kinetics_clips import frames, pictures, synthetic
 from kinetics_clips.frames import EncodeSettings, VideoError
@@ -25,18 +26,6 @@ def numbers(encoded: frames.EncodedVideo) -> list[int]:
 def write(path, num_frames=12, **options):
     synthetic.write_video(path, num_frames, **{"height": 96, "width": 128, **options})
     return path
-
-
-def rotate(path, degrees: int) -> None:
-    """Writes a rotation into the track header of an MP4 file."""
-    unit = 1 << 16
-    matrix = {90: (0, unit, -unit, 0), 180: (-unit, 0, 0, -unit)}[degrees]
-    a, b, c, d = matrix
-    content = bytearray(path.read_bytes())
-    # ISO/IEC 14496-12: the matrix lies 40 bytes behind the box's type (version 0).
-    start = content.index(b"tkhd") + 4 + 40
-    content[start : start + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
-    path.write_bytes(content)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".webm"])
@@ -160,12 +149,12 @@ def test_encode_quality_sets_the_size(tmp_path):
 def test_encode_turns_rotated_videos(tmp_path):
     path = write(tmp_path / "video.mp4", 3)
     plain = decode(frames.encode(path, AS_IS).frames[0]).astype(int)
-    rotate(path, 90)
+    set_display_matrix(path, 0, 1, -1, 0)
     encoded = frames.encode(path, AS_IS)
     assert (encoded.height, encoded.width) == (128, 96)
     turned = decode(encoded.frames[0]).astype(int)
     assert np.abs(turned - np.rot90(plain, -1)).mean() < 3
-    rotate(path, 180)
+    set_display_matrix(path, -1, 0, 0, -1)
     assert (
         np.abs(
             decode(frames.encode(path, AS_IS).frames[0]).astype(int) - plain[::-1, ::-1]

@@ -1,17 +1,16 @@
 """Which colours, which way up and how large the frames of odd videos are stored."""
 
 import itertools
-import struct
-import subprocess
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import cv2
-import imageio_ffmpeg
+import hostile
 import numpy as np
 import pytest
 from av.video.reformatter import ColorRange
+from conftest import numbers, set_display_matrix
 
 from kinetics_clips import frames, synthetic, turning
 from kinetics_clips.frames import EncodeSettings
@@ -32,28 +31,9 @@ MATRICES = {
 COLOURS = [(200, 30, 30), (30, 200, 30), (30, 30, 200), (128, 128, 128), (240, 235, 20)]
 
 
-def decode(jpeg: bytes) -> np.ndarray:
-    """Decodes a JPEG to RGB."""
-    return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
-
-
 def encoded(path: Path, settings: EncodeSettings = SHARP) -> np.ndarray:
-    """Returns the stored frames as RGB, int `[num_frames, height, width, 3]`."""
-    return np.stack([decode(jpeg) for jpeg in frames.encode(path, settings).frames], 0)
-
-
-def shown_by_ffmpeg(path: Path, height: int, width: int, *options: str) -> np.ndarray:
-    """Returns the frames as the ffmpeg program shows them."""
-    done = subprocess.run(
-        [
-            *(imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-i", path),
-            *("-fps_mode", "passthrough", *options),
-            *("-f", "rawvideo", "-pix_fmt", "rgb24", "-"),
-        ],
-        capture_output=True,
-        check=True,
-    )
-    return np.frombuffer(done.stdout, np.uint8).reshape(-1, height, width, 3)
+    """Returns the stored frames as RGB, uint8 `[num_frames, height, width, 3]`."""
+    return hostile.decode(frames.encode(path, settings).frames)
 
 
 def in_planes(rgb: tuple, red: float, blue: float, full_range: bool) -> list[float]:
@@ -174,9 +154,7 @@ def test_natural_colours_are_those_that_ffmpeg_shows(
     if codec == "mjpeg":
         attributes |= {"qmin": 1, "qmax": 1}
     path = write(tmp_path / "video.mkv", [image], pixel_format, codec, **attributes)
-    # Its default is a level darker than what the planes mean, for the sake of speed.
-    accurate = ("-sws_flags", "accurate_rnd+full_chroma_int")
-    expected = shown_by_ffmpeg(path, HEIGHT, WIDTH, *accurate)
+    expected = hostile.frames_of_ffmpeg(path, HEIGHT, WIDTH)
     difference = encoded(path).astype(int) - expected
     assert np.abs(difference.mean((0, 1, 2))).max() < 1
     assert np.abs(difference).mean() < 3
@@ -201,11 +179,10 @@ def test_hdr_is_stored_as_it_is_and_noted(tmp_path, transfer, note):
     attributes = {"color_trc": transfer, "colorspace": 9, "color_primaries": 9}
     path = write(tmp_path / "video.mkv", [image], "yuv420p10le", **attributes)
     result = frames.encode(path, SHARP)
-    assert synthetic.read_number(decode(result.frames[0])) == 5
+    assert synthetic.read_number(*hostile.decode(result.frames)) == 5
     assert [text.startswith(note) for text in result.notes] == ([True] if note else [])
 
 
-MATRIX_UNIT = 1 << 16
 # Where (right, down) go: a, b, c, d of a display matrix, and what is shown.
 ORIENTATIONS = {
     "as it is": ((1, 0, 0, 1), lambda frame: frame),
@@ -222,16 +199,6 @@ ORIENTATIONS = {
 }
 
 
-def set_matrix(path: Path, a: float, b: float, c: float, d: float) -> None:
-    """Writes a display matrix into the track header of an MP4 file."""
-    content = bytearray(path.read_bytes())
-    # ISO/IEC 14496-12: the matrix lies 40 bytes behind the box's type (version 0).
-    start = content.index(b"tkhd") + 4 + 40
-    a, b, c, d = (round(value * MATRIX_UNIT) for value in (a, b, c, d))
-    content[start : start + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
-    path.write_bytes(content)
-
-
 @pytest.fixture(scope="module")
 def upright(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("upright") / "video.mp4"
@@ -244,7 +211,7 @@ def test_frames_are_turned_as_their_matrix_says(tmp_path, upright, name):
     matrix, turn = ORIENTATIONS[name]
     path = tmp_path / "video.mp4"
     path.write_bytes(upright.read_bytes())
-    set_matrix(path, *matrix)
+    set_display_matrix(path, *matrix)
     plain = encoded(upright).astype(int)[2]
     turned = encoded(path).astype(int)[2]
     expected = turn(plain)
@@ -259,15 +226,15 @@ def test_frames_are_rotated_by_any_angle(tmp_path, upright, degrees):
     path = tmp_path / "video.mp4"
     path.write_bytes(upright.read_bytes())
     cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
-    set_matrix(path, cos, sin, -sin, cos)
+    set_display_matrix(path, cos, sin, -sin, cos)
     turned = encoded(path)
-    expected = shown_by_ffmpeg(path, HEIGHT, WIDTH)
+    expected = hostile.frames_of_ffmpeg(path, HEIGHT, WIDTH)
     assert cv2.PSNR(turned[0], expected[0]) > 22
 
 
 def test_a_matrix_that_cannot_be_is_left_out():
-    for numbers in itertools.product((0, 1, -1, 2**31 - 1, -(2**31)), repeat=4):
-        a, b, c, d = numbers
+    for sides in itertools.product((0, 1, -1, 2**31 - 1, -(2**31)), repeat=4):
+        a, b, c, d = sides
         found = turning._turning_of((a, b, 0, c, d, 0, 0, 0, 1 << 30))
         plane = np.zeros((4, 6), np.uint8)
         assert found.of(plane, 0).shape == ((6, 4) if found.transposes else (4, 6))
@@ -291,7 +258,7 @@ def test_pixels_become_square(tmp_path, aspect, short_side, expected, note):
     write(path, [image], codec="libx264", sample_aspect_ratio=ratio)
     result = frames.encode(path, EncodeSettings(short_side, 95))
     assert (result.height, result.width) == expected
-    assert synthetic.read_number(decode(result.frames[0])) == 7
+    assert synthetic.read_number(*hostile.decode(result.frames)) == 7
     assert "".join(result.notes).startswith(note) and bool(result.notes) == bool(note)
 
 
@@ -304,9 +271,9 @@ def test_a_change_of_size_is_noted(tmp_path):
     path = tmp_path / "video.ts"
     path.write_bytes(b"".join(parts))
     result = frames.encode(path, SHARP)
-    assert {decode(jpeg).shape for jpeg in result.frames} == {(HEIGHT, WIDTH, 3)}
-    numbers = [synthetic.read_number(decode(jpeg)) for jpeg in result.frames]
-    assert numbers == [*range(5), *range(5)]
+    stored = hostile.decode(result.frames)
+    assert stored.shape == (10, HEIGHT, WIDTH, 3)
+    assert numbers(stored) == [*range(5), *range(5)]
     assert result.notes == (
         "its size changes from 128x96 to 128x48: all frames are scaled to the size of "
         "the first",
