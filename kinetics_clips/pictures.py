@@ -336,6 +336,8 @@ class _Plane:
         Args:
           pixels: `uint8 [any height, any width]`.
         """
+        if pixels.shape == (self._height, self._width):
+            return pixels
         # INTER_AREA is fast at whole ratios and slow at all others.
         step = self._whole_step(*pixels.shape)
         if step > 1:
@@ -346,8 +348,8 @@ class _Plane:
                 dst=self._stepped,
                 interpolation=cv2.INTER_AREA,
             )
-        if pixels.shape == (self._height, self._width):
-            return pixels
+            if pixels.shape == (self._height, self._width):
+                return pixels
         ratio = max(pixels.shape[0] / self._height, pixels.shape[1] / self._width)
         self._scaled = cv2.resize(
             pixels,

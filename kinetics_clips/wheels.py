@@ -7,6 +7,8 @@ a package that can be imported and has nothing in it.
 """
 
 import importlib
+import os
+import sys
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -39,3 +41,17 @@ def __getattr__(name: str) -> ModuleType:
             name=name,
         ) from error
     return module
+
+
+def _work_alone() -> None:
+    """Makes OpenCV do without threads in a process that was forked.
+
+    It shares the work of a large frame with threads that the fork has not copied, and
+    now and then waits for them for ever.
+    """
+    set_num_threads = getattr(sys.modules.get("cv2"), "setNumThreads", None)
+    if set_num_threads:  # there, and whole
+        set_num_threads(0)  # 1 would wait for those threads to end
+
+
+os.register_at_fork(after_in_child=_work_alone)

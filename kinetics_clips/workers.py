@@ -5,6 +5,8 @@ import contextlib
 import dataclasses
 import itertools
 import multiprocessing
+import queue
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -62,7 +64,50 @@ def encode_all(
       TypeError, AttributeError, NameError, ImportError: If there is a bug, which is no
         property of a video; its `__cause__` is the worker's trace.
     """
-    num_workers = num_workers or num_cores()
+    # Ctrl-C raises between any two steps of the main thread, also where one takes a
+    # lock and the next would give it back: whoever needs that lock to end would hang.
+    yield from _in_thread(_encode_all(videos, settings, num_workers or num_cores()))
+
+
+def num_cores() -> int:
+    """Returns how many cores this process may use."""
+    return loky.cpu_count()
+
+
+def _in_thread(items: Iterator) -> Iterator:
+    """Yields what a generator does, which runs in a thread of its own.
+
+    It runs only while the caller waits: for an item, or for its end.
+    """
+    wanted, answers = queue.SimpleQueue(), queue.SimpleQueue()
+
+    def serve() -> None:
+        with contextlib.closing(items):
+            while wanted.get():
+                try:
+                    answers.put((next(items), None))
+                except BaseException as error:  # its end too: the caller raises it
+                    answers.put((None, error))
+
+    thread = threading.Thread(target=serve, name="kinetics_clips_workers", daemon=True)
+    thread.start()
+    try:
+        while True:
+            wanted.put(True)
+            item, error = answers.get()
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
+            yield item
+    finally:
+        wanted.put(False)
+        thread.join()
+
+
+def _encode_all(
+    videos: Iterable[Video], settings: EncodeSettings, num_workers: int
+) -> Iterator[tuple[Video, EncodedVideo | VideoError]]:
     waiting = sources.read((video, video.file) for video in videos)
     num_breaks = 0
     pool_broke = True
@@ -89,11 +134,6 @@ def encode_all(
                 else:
                     num_breaks = 0
                 yield video, result
-
-
-def num_cores() -> int:
-    """Returns how many cores this process may use."""
-    return loky.cpu_count()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -172,9 +172,11 @@ def test_forked_processes_draw_differently_and_do_not_hang(data_dir):
     done = run_script(
         """
 import concurrent.futures, multiprocessing, sys
+import cv2
 from kinetics_clips import ClipSource, ClipSpec
 
 def draw(clips):
+    assert multiprocessing.parent_process() is None or cv2.getNumThreads() == 1
     drawn = [*clips.batch(range(4))["frame_indices"]]
     drawn += [clip["frame_indices"] for clip in clips]
     return tuple(int(frames[0]) for frames in drawn)
@@ -186,14 +188,15 @@ def draw_in_children(clips):
 
 spec = ClipSpec(length=2, size=400)
 clips = ClipSource("kinetics_clips/folder", "train", spec, data_dir=sys.argv[1])
+cv2.setNumThreads(3)
 drawn = {draw(clips), *draw_in_children(clips)}
 clips = ClipSource("kinetics_clips/folder", "train", spec, 1, data_dir=sys.argv[1])
 same = {draw(clips), *draw_in_children(clips)}
-print(len(drawn), len(same))
+print(len(drawn), len(same), cv2.getNumThreads())
 """,
         data_dir,
     )
-    assert done.stdout == "5 1\n", done.stderr
+    assert done.stdout == "5 1 3\n", done.stderr
 
 
 def test_threads_get_the_same_clips(data_dir):

@@ -55,6 +55,26 @@ def test_encode_all_takes_videos_only_as_it_needs_them(tmp_path):
         assert len(taken) <= 2 * workers._IN_FLIGHT
 
 
+def test_ctrl_c_meets_no_lock_of_the_pool(tmp_path):
+    """It raises between any two lines that the main thread runs."""
+    to_encode = find(tmp_path, 8)
+    modules = set()
+
+    def trace(frame, event, argument):
+        modules.add(frame.f_globals.get("__name__", ""))
+
+    results = workers.encode_all(to_encode, SETTINGS, 2)
+    sys.settrace(trace)  # of this thread alone
+    try:
+        next(results)
+        results.close()
+    finally:
+        sys.settrace(None)
+    assert "kinetics_clips.workers" in modules
+    roots = {module.partition(".")[0] for module in modules}
+    assert not roots & {"pebble", "concurrent", "loky", "multiprocessing"}
+
+
 def test_encode_all_of_nothing_yields_nothing():
     assert list(workers.encode_all([], SETTINGS, 1)) == []
 
