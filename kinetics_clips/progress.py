@@ -1,4 +1,7 @@
-"""Shows how far things are: TFDS's bars, or those of the `kinetics-clips` command."""
+"""Shows how far things are: TFDS's bars, or those of the `kinetics-clips` command.
+
+TFDS is imported where it is asked: workers import this module too, and show nothing.
+"""
 
 import contextlib
 import io
@@ -7,9 +10,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 
-import tensorflow_datasets as tfds
 import tqdm
-from tensorflow_datasets.core.utils import tqdm_utils
 
 # Seconds between two lines of a bar, where there is no terminal to draw it in.
 _LINE_EVERY = 30.0
@@ -22,6 +23,8 @@ def bar(iterable: Iterable | None = None, **options: object):
       iterable: Passed on while it is counted; None where `update` counts.
       **options: Those of `tqdm`, such as `desc`, `total` and `unit`.
     """
+    import tensorflow_datasets as tfds
+
     # Looked up now: a command puts its own in TFDS's place.
     return tfds.core.utils.tqdm(iterable, **options)
 
@@ -31,6 +34,8 @@ def of_command() -> contextlib.AbstractContextManager:
 
     Where standard error is no terminal, each is a line now and then.
     """
+    import tensorflow_datasets as tfds
+
     return tfds.core.utils.temporary_assignment(tfds.core.utils, "tqdm", _of_command)
 
 
@@ -49,6 +54,8 @@ def _of_command(
     iterable: Iterable | None = None, desc: str = "", unit: str = " it", **options
 ):
     if desc.startswith("Generating"):  # of all splits, and of what ours counts
+        from tensorflow_datasets.core.utils import tqdm_utils
+
         return tqdm_utils.EmptyTqdm(iterable)
     # "Shuffling <directory>/<dataset>-<split>.tfrecord-...": when files are written
     if match := re.match(r"Shuffling .*-([^-/.]+)\.[^-/.]+-", desc):

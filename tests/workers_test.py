@@ -379,6 +379,7 @@ def test_workers_hold_no_tensorflow_and_leave_the_callers_script_alone(tmp_path)
                             maps = [m.path for m in child.memory_maps()]
                             seen[child.pid] = (
                                 any("tensorflow/" in path for path in maps),
+                                any("google/_upb" in path for path in maps),
                                 any("cv2" in path for path in maps),
                             )
                         except psutil.Error:
@@ -398,8 +399,9 @@ def test_workers_hold_no_tensorflow_and_leave_the_callers_script_alone(tmp_path)
             )
             done.set()
             watcher.join()
-            print("WITH TENSORFLOW", sum(tf for tf, _ in seen.values()))
-            print("WITH OPENCV", sum(cv2 for _, cv2 in seen.values()) > 0)
+            print("WITH TENSORFLOW", sum(tf for tf, _, _ in seen.values()))
+            print("WITH TFDS", sum(upb for _, upb, _ in seen.values()))  # its protobuf
+            print("WITH OPENCV", sum(cv2 for _, _, cv2 in seen.values()) > 0)
             print("LEFT", len([
                 child for child in psutil.Process().children(recursive=True)
                 if "resource_tracker" not in " ".join(child.cmdline())
@@ -418,5 +420,6 @@ def test_workers_hold_no_tensorflow_and_leave_the_callers_script_alone(tmp_path)
     lines = done.stdout.splitlines()
     assert lines.count("SCRIPT RUNS") == 1
     assert "WITH TENSORFLOW 0" in lines
+    assert "WITH TFDS 0" in lines
     assert "WITH OPENCV True" in lines  # the watcher did see workers
     assert "LEFT 0" in lines
