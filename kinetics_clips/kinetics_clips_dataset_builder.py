@@ -30,6 +30,7 @@ from kinetics_clips.videos import RELEASES, Found, Video
 
 if TYPE_CHECKING:  # readers import this module too, and need no video codec
     from kinetics_clips.frames import EncodedVideo, EncodeSettings, VideoError
+    from kinetics_clips.workers import Pool
 
 _log = logging.getLogger(__name__)
 
@@ -217,6 +218,7 @@ https://github.com/cvdfoundation/kinetics-dataset
         self._skip_bad_rows = skip_bad_rows
         self._store: resume.Store | None = None
         self._scanned: tuple[Path, Found] | None = None
+        self._pool: Pool | None = None
         self._rows: list[report.Row] = []
         data_dir = kwargs.pop("data_dir", None) or None
         default = tfds.core.constants.DATA_DIR
@@ -255,7 +257,7 @@ https://github.com/cvdfoundation/kinetics-dataset
         return good[: self.builder_config.max_videos]
 
     def encode(
-        self, to_encode: Sequence[Video], num_workers: int | None = None
+        self, to_encode: Sequence[Video], num_at_once: int | None = None
     ) -> Iterator[tuple[Video, "EncodedVideo | VideoError"]]:
         """Yields each video with its frames, or with the error that says why not.
 
@@ -263,13 +265,13 @@ https://github.com/cvdfoundation/kinetics-dataset
 
         Args:
           to_encode: Videos that have a file and no problem.
-          num_workers: Processes; the builder's own number when None.
+          num_at_once: Videos that are encoded ahead of the caller; None = some.
 
         Raises:
           ValueError: If `resume_dir` is of a build with other settings.
           OSError: If a video cannot be kept.
         """
-        from kinetics_clips import frames, workers
+        from kinetics_clips import frames
 
         settings = self._settings()
         if self._resume_dir and self._store is None:
@@ -290,13 +292,30 @@ https://github.com/cvdfoundation/kinetics-dataset
                     waiting.append(video)
                 else:
                     yield video, encoded
-        with contextlib.closing(
-            workers.encode_all(waiting, settings, num_workers or self.num_workers)
-        ) as results:
+        with (
+            self._workers() as pool,
+            contextlib.closing(
+                pool.encode_all(waiting, settings, num_at_once)
+            ) as results,
+        ):
             for video, result in results:
                 if self._store and not isinstance(result, Exception):
                     self._store.put(video, result)
                 yield video, result
+
+    @contextlib.contextmanager
+    def _workers(self) -> Iterator["Pool"]:
+        """Gives the processes that encode, which end with the outermost context."""
+        from kinetics_clips.workers import Pool
+
+        if self._pool:
+            yield self._pool
+            return
+        with Pool(self._num_workers) as self._pool:
+            try:
+                yield self._pool
+            finally:
+                self._pool = None
 
     def _settings(self) -> "EncodeSettings":
         from kinetics_clips.frames import EncodeSettings
@@ -462,6 +481,7 @@ https://github.com/cvdfoundation/kinetics-dataset
         with (
             build_dirs.in_work(self.data_path),
             serializing.in_place(),
+            self._workers(),
             contextlib.ExitStack() as self._open_generators,
         ):
             super()._download_and_prepare(dl_manager, download_config)
@@ -526,12 +546,15 @@ https://github.com/cvdfoundation/kinetics-dataset
             generators[split.name] = generator
         if not generators:
             raise report.nothing_stored(self._rows)
+        self._last_split = list(generators)[-1]
+        if self._on_beam:  # which has workers of its own
+            self._pool.close()
         return generators
 
     def _any_stored(self, to_encode: list[Video]) -> bool:
         """Encodes videos until one succeeds; reports them all where none does."""
         failures = []
-        with contextlib.closing(self.encode(to_encode, num_workers=1)) as results:
+        with contextlib.closing(self.encode(to_encode, num_at_once=1)) as results:
             for video, result in results:
                 if not isinstance(result, Exception):
                     return True
@@ -593,6 +616,8 @@ https://github.com/cvdfoundation/kinetics-dataset
                     yield video.annotation.video_id, _example(video, result)
                 bar.set_postfix(failed=num_failed, refresh=False)
                 bar.update()
+        if split == self._last_split:  # the shards are written by this process alone
+            self._pool.close()
         num_stored = len(to_encode) - num_failed
         if not num_stored:
             raise report.nothing_stored(self._rows)

@@ -19,8 +19,8 @@ from kinetics_clips import files, frames, sources
 from kinetics_clips.frames import EncodedVideo, EncodeSettings, VideoError
 from kinetics_clips.videos import Video
 
-# Enough that no worker waits for the main process, few enough that memory stays small:
-# an encoded ten-second video takes about 4 MB.
+# Videos for each worker at once: enough that none waits for the main process, few
+# enough that memory stays small. An encoded ten-second video takes about 4 MB.
 _IN_FLIGHT = 3
 
 # A video's deadline, in seconds: long videos live, a hang ends. Eight minutes of 1080p
@@ -46,32 +46,124 @@ _BUGS = (TypeError, AttributeError, NameError, ImportError)
 def encode_all(
     videos: Iterable[Video], settings: EncodeSettings, num_workers: int | None = None
 ) -> Iterator[tuple[Video, EncodedVideo | VideoError]]:
-    """Encodes videos in parallel and yields each as it is done, in any order.
+    """Encodes videos in a `Pool` of their own, as its `encode_all` does.
 
-    The workers hold neither TensorFlow nor the caller's `__main__`, and end when the
-    iterator is exhausted, closed, or left by an exception.
+    The processes end when the iterator is exhausted, closed, or left by an exception.
 
     Args:
-      videos: Videos that have a file. Those in archives come last, archive by archive.
+      videos: As of `Pool.encode_all`, as is what it yields and raises.
       settings: How to scale and encode.
-      num_workers: Processes, at least 1; None = the cores that this process may use.
-
-    Yields:
-      Each video with its frames, or with the error that says why it has none.
-
-    Raises:
-      RuntimeError: If no worker stays alive.
-      TypeError, AttributeError, NameError, ImportError: If there is a bug, which is no
-        property of a video; its `__cause__` is the worker's trace.
+      num_workers: As of `Pool`.
     """
-    # Ctrl-C raises between any two steps of the main thread, also where one takes a
-    # lock and the next would give it back: whoever needs that lock to end would hang.
-    yield from _in_thread(_encode_all(videos, settings, num_workers or num_cores()))
+    with Pool(num_workers) as pool:
+        yield from pool.encode_all(videos, settings)
 
 
 def num_cores() -> int:
     """Returns how many cores this process may use."""
     return loky.cpu_count()
+
+
+class Pool:
+    """Processes that encode: they start with the first video, and end with `close`.
+
+    They hold neither TensorFlow nor the caller's `__main__`.
+
+    Args:
+      num_workers: Processes, at least 1; None = the cores that this process may use.
+    """
+
+    def __init__(self, num_workers: int | None = None):
+        self._num_workers = num_workers or num_cores()
+        self._processes: _Processes | None = None
+
+    def __enter__(self) -> "Pool":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the processes; the next video starts new ones."""
+        if self._processes:
+            thread = threading.Thread(target=self._end, daemon=True)
+            thread.start()
+            thread.join()
+
+    def encode_all(
+        self,
+        videos: Iterable[Video],
+        settings: EncodeSettings,
+        num_at_once: int | None = None,
+    ) -> Iterator[tuple[Video, EncodedVideo | VideoError]]:
+        """Encodes videos in parallel and yields each as it is done, in any order.
+
+        Processes that still encode when an iterator is closed, left by an exception, or
+        followed by another one, end, and new ones start.
+
+        Args:
+          videos: Videos that have a file. Those in archives come last, archive by
+            archive.
+          settings: How to scale and encode.
+          num_at_once: Videos that the processes are given before one is done; None =
+            three for each.
+
+        Yields:
+          Each video with its frames, or with the error that says why it has none.
+
+        Raises:
+          RuntimeError: If no worker stays alive.
+          TypeError, AttributeError, NameError, ImportError: If there is a bug, which is
+            no property of a video; its `__cause__` is the worker's trace.
+        """
+        # Ctrl-C raises between any two steps of the main thread, also where one takes a
+        # lock and the next would give it back: whoever needs it to end would hang.
+        num_at_once = num_at_once or self._num_workers * _IN_FLIGHT
+        return _in_thread(self._encode_all(videos, settings, num_at_once))
+
+    def _encode_all(
+        self, videos: Iterable[Video], settings: EncodeSettings, num_at_once: int
+    ) -> Iterator[tuple[Video, EncodedVideo | VideoError]]:
+        waiting = sources.read((video, video.file) for video in videos)
+        num_breaks = 0
+        pool_broke = True
+        processes = None
+        if self._processes and self._processes.busy:
+            self._end()
+        try:
+            while pool_broke:
+                pool_broke = False
+                processes = self._processes or _Processes(self._num_workers)
+                self._processes = processes
+                for video, result in processes.encode(waiting, settings, num_at_once):
+                    if isinstance(result, _Lost):
+                        pool_broke |= result.pool_broke
+                        # A worker may have been killed from outside, or by another's
+                        # end: a video is to blame when it loses a worker of its own
+                        # too.
+                        result = _encode_alone(video, result.source, settings)
+                    if isinstance(result, _Lost):
+                        num_breaks = num_breaks + 1 if result.pool_broke else 0
+                        if num_breaks == _MAX_BREAKS:
+                            raise RuntimeError(
+                                "The processes that decode must stay alive, but died "
+                                f"{num_breaks} times in a row without a result. Is "
+                                "there enough memory for them? Try fewer."
+                            )
+                        result = VideoError("crash", f"{result.reason}, twice")
+                    else:
+                        num_breaks = 0
+                    yield video, result
+                if pool_broke:
+                    self._end()
+        finally:
+            if processes and processes.busy and processes is self._processes:
+                self._end()
+
+    def _end(self) -> None:
+        processes, self._processes = self._processes, None
+        if processes:
+            processes.end()
 
 
 def _in_thread(items: Iterator) -> Iterator:
@@ -105,37 +197,6 @@ def _in_thread(items: Iterator) -> Iterator:
         thread.join()
 
 
-def _encode_all(
-    videos: Iterable[Video], settings: EncodeSettings, num_workers: int
-) -> Iterator[tuple[Video, EncodedVideo | VideoError]]:
-    waiting = sources.read((video, video.file) for video in videos)
-    num_breaks = 0
-    pool_broke = True
-    while pool_broke:
-        pool_broke = False
-        with contextlib.closing(
-            _encode_in_pool(waiting, settings, num_workers)
-        ) as results:
-            for video, result in results:
-                if isinstance(result, _Lost):
-                    pool_broke |= result.pool_broke
-                    # A worker may have been killed from outside, or by another's end:
-                    # a video is to blame when it loses a worker of its own too.
-                    result = _encode_alone(video, result.source, settings)
-                if isinstance(result, _Lost):
-                    num_breaks = num_breaks + 1 if result.pool_broke else 0
-                    if num_breaks == _MAX_BREAKS:
-                        raise RuntimeError(
-                            "The processes that decode must stay alive, but died "
-                            f"{num_breaks} times in a row without a result. Is there "
-                            "enough memory for them? Try fewer."
-                        )
-                    result = VideoError("crash", f"{result.reason}, twice")
-                else:
-                    num_breaks = 0
-                yield video, result
-
-
 @dataclasses.dataclass(frozen=True)
 class _Lost:
     """A video whose worker is gone.
@@ -154,66 +215,97 @@ class _Lost:
 def _encode_alone(
     video: Video, source: Path | bytes, settings: EncodeSettings
 ) -> EncodedVideo | VideoError | _Lost:
-    with contextlib.closing(
-        _encode_in_pool(iter([(video, source)]), settings, num_workers=1)
-    ) as results:
-        _, result = next(results)
+    processes = _Processes(1)
+    try:
+        _, result = next(processes.encode(iter([(video, source)]), settings, 1))
+    finally:
+        processes.end()
     return result
 
 
-def _encode_in_pool(
-    waiting: Iterator[tuple[Video, Path | bytes | tuple[str, str]]],
-    settings: EncodeSettings,
-    num_workers: int,
-) -> Iterator[tuple[Video, EncodedVideo | VideoError | _Lost]]:
-    """Encodes in one pool; where it breaks, ends with all that were in flight lost."""
-    # fork would copy the caller's TensorFlow, locks and threads included; spawn and
-    # forkserver would run the caller's script again. loky's context does neither.
-    context = loky.backend.get_context("loky")
-    others = set(multiprocessing.active_children())
-    with files.named(files.SEMAPHORES):
-        started = context.Semaphore(0)
-    pool = pebble.ProcessPool(
-        max_workers=num_workers,
-        initializer=_start,
-        initargs=(started,),
-        context=context,
-    )
-    running: dict[concurrent.futures.Future, tuple[Video, Path | bytes]] = {}
-    deadlines: dict[concurrent.futures.Future, float] = {}
-    try:
+class _Processes:
+    """A pool of processes, which breaks where they do not stay alive.
+
+    Args:
+      num_workers: Processes.
+
+    Attributes:
+      busy: The videos that have been given to them and are not done, by their future.
+    """
+
+    def __init__(self, num_workers: int):
+        # fork would copy the caller's TensorFlow, locks and threads included; spawn and
+        # forkserver would run the caller's script again. loky's context does neither.
+        context = loky.backend.get_context("loky")
+        self._num_workers = num_workers
+        self._others = set(multiprocessing.active_children())
+        with files.named(files.SEMAPHORES):
+            self._started = context.Semaphore(0)
+        self._pool = pebble.ProcessPool(
+            max_workers=num_workers,
+            initializer=_start,
+            initargs=(self._started,),
+            context=context,
+        )
+        self.busy: dict[concurrent.futures.Future, tuple[Video, Path | bytes]] = {}
+
+    def encode(
+        self,
+        waiting: Iterator[tuple[Video, Path | bytes | tuple[str, str]]],
+        settings: EncodeSettings,
+        num_at_once: int,
+    ) -> Iterator[tuple[Video, EncodedVideo | VideoError | _Lost]]:
+        """Yields videos as they are done; ends, all others lost, where the pool breaks.
+
+        Args:
+          waiting: Videos with their path or content, or with why that cannot be read.
+          settings: How to scale and encode.
+          num_at_once: Videos that are given to the processes before one is done.
+        """
+        deadlines: dict[concurrent.futures.Future, float] = {}
         while True:
-            room = num_workers * _IN_FLIGHT - len(running)
+            room = num_at_once - len(self.busy)
             for video, source in itertools.islice(waiting, room):
-                running[_schedule(pool, source, settings)] = video, source
-            if not running:
+                self.busy[_schedule(self._pool, source, settings)] = video, source
+            if not self.busy:
                 return
             done, _ = concurrent.futures.wait(
-                running, timeout=_TICK, return_when=concurrent.futures.FIRST_COMPLETED
+                self.busy, timeout=_TICK, return_when=concurrent.futures.FIRST_COMPLETED
             )
             # Not by the pool's own deadlines: it looks at the time of day, which jumps.
             now = time.monotonic()
-            for future, (_, source) in running.items():
+            for future, (_, source) in self.busy.items():
                 if future.running():
                     deadline = deadlines.setdefault(future, now + _deadline(source))
                     if now > deadline:
                         future.cancel()
             # One that breaks forgets what it has been given and not looked at.
-            pool_broke = not done and not pool.active
+            pool_broke = not done and not self._pool.active
             for future in done:
-                video, source = running.pop(future)
+                video, source = self.busy.pop(future)
                 deadlines.pop(future, None)
                 result = _result(future, source)
                 pool_broke |= isinstance(result, _Lost) and result.pool_broke
                 yield video, result
             if pool_broke:
-                for video, source in running.values():
+                while self.busy:
+                    _, (video, source) = self.busy.popitem()
                     yield video, _Lost(source, "the workers died", pool_broke=True)
                 return
-    finally:
-        _wait_for_starts(started, num_workers, others)
-        pool.stop()
-        pool.join()
+
+    def end(self) -> None:
+        """Ends them; those that are starting would not end quietly, and are awaited."""
+        num_starting = self._num_workers
+        end = time.monotonic() + _MAX_START
+        while num_starting and time.monotonic() < end:
+            if self._started.acquire(block=False):
+                num_starting -= 1
+            elif self._others.issuperset(multiprocessing.active_children()):
+                break
+            else:
+                time.sleep(0.01)
+        self._pool.stop()
+        self._pool.join()
 
 
 def _start(started) -> None:
@@ -229,24 +321,6 @@ def _encode(source: Path | bytes, settings: EncodeSettings) -> EncodedVideo:
         raise
     except Exception as error:  # one bad video never ends a build
         raise VideoError("crash", f"{type(error).__name__}: {error}") from error
-
-
-def _wait_for_starts(started, num_workers: int, others: set) -> None:
-    """Waits until all workers run: those that are starting do not end quietly.
-
-    Args:
-      started: A semaphore, released by each that runs.
-      num_workers: How many there should be.
-      others: Processes that were there before them.
-    """
-    end = time.monotonic() + _MAX_START
-    while num_workers and time.monotonic() < end:
-        if started.acquire(block=False):
-            num_workers -= 1
-        elif others.issuperset(multiprocessing.active_children()):
-            return
-        else:
-            time.sleep(0.01)
 
 
 def _schedule(

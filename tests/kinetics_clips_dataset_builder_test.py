@@ -785,19 +785,19 @@ def test_a_build_goes_on_with_what_was_kept(tmp_path, monkeypatch):
     options = {"data_dir": tmp_path / "data", "resume_dir": tmp_path / "kept"}
     builder = Builder(config="folder", **options)
     to_encode = builder.select(builder.scan(tmp_path / "videos").splits[0])
-    with contextlib.closing(builder.encode(to_encode, num_workers=1)) as results:
+    with contextlib.closing(builder.encode(to_encode, num_at_once=1)) as results:
         done = [next(results)[0].annotation.video_id for _ in range(4)]
     builder._store.close()
 
     decoded = []
-    encode_all = workers.encode_all
+    encode_all = workers.Pool.encode_all
 
-    def encode_and_note(videos, *args):
-        for video, result in encode_all(videos, *args):
+    def encode_and_note(*args):
+        for video, result in encode_all(*args):
             decoded.append(video.annotation.video_id)
             yield video, result
 
-    monkeypatch.setattr(workers, "encode_all", encode_and_note)
+    monkeypatch.setattr(workers.Pool, "encode_all", encode_and_note)
     again = Builder(config="folder", **options)
     again.download_and_prepare(
         download_config=tfds.download.DownloadConfig(manual_dir=tmp_path / "videos")

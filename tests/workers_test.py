@@ -55,6 +55,33 @@ def test_encode_all_takes_videos_only_as_it_needs_them(tmp_path):
         assert len(taken) <= 2 * workers._IN_FLIGHT
 
 
+def test_a_pool_keeps_its_workers_until_it_is_closed(tmp_path):
+    to_encode = find(tmp_path, 4)
+    with workers.Pool(1) as pool:
+        assert len(list(pool.encode_all(to_encode, SETTINGS))) == 4
+        (worker,) = workers_of(psutil.Process())
+        assert len(list(pool.encode_all(to_encode, SETTINGS))) == 4
+        with contextlib.closing(pool.encode_all(to_encode, SETTINGS, 1)) as results:
+            next(results)  # and no other video is begun
+        assert workers_of(psutil.Process()) == [worker]
+        pool.close()
+        assert not workers_of(psutil.Process())
+        assert len(list(pool.encode_all(to_encode, SETTINGS))) == 4
+    assert not workers_of(psutil.Process())
+
+
+def test_what_a_pool_still_encodes_never_comes_out_of_the_next_call(tmp_path):
+    to_encode = find(tmp_path, 8)
+    with workers.Pool(1) as pool:
+        left = pool.encode_all(to_encode[:4], SETTINGS)
+        next(left)
+        results = pool.encode_all(to_encode[4:], SETTINGS)
+        next(results)
+        left.close()  # as late as the garbage collector may
+        rest = [video for video, _ in results]
+        assert len(rest) == 3 and all(video in to_encode[4:] for video in rest)
+
+
 def test_ctrl_c_meets_no_lock_of_the_pool(tmp_path):
     """It raises between any two lines that the main thread runs."""
     to_encode = find(tmp_path, 8)
