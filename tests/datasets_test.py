@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import tensorflow_datasets as tfds
-from conftest import numbers, run_script
+from conftest import numbers, run_script, run_tensorflow_script
 
 import kinetics_clips
 from kinetics_clips import datasets, files
@@ -89,9 +89,11 @@ def test_loads_by_name_with_the_package(data_dir):
     ],
 )
 def test_is_read_without_the_package(data_dir, monkeypatch, builder):
-    if "data_dir" not in builder:
+    run = run_tensorflow_script
+    if builder == "tfds.builder('kinetics_clips/folder')":  # TFDS looks when imported
         monkeypatch.setenv("TFDS_DATA_DIR", str(data_dir))
-    done = run_script(
+        run = run_script
+    done = run(
         f"""
 import sys
 import tensorflow_datasets as tfds
@@ -127,7 +129,7 @@ def test_reading_needs_no_video_codec(data_dir):
         f"    kinetics_clips.ClipSpec(length=4, crop=64), data_dir={str(data_dir)!r})\n"
         "print(len(list(ds)), len(list(source)))\n"
     )
-    done = run_script(script)
+    done = run_tensorflow_script(script)
     assert done.stdout.strip() == "4 4", done.stderr
 
 

@@ -1,7 +1,6 @@
 """The whole road as users take it: commands, real videos, a release's own CSV."""
 
 import csv
-import os
 import shutil
 import subprocess
 import sys
@@ -10,7 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from conftest import DUMMY_DATA, REPOSITORY, SHARED, build, needs_shared, read_report
+from conftest import (
+    DUMMY_DATA,
+    REPOSITORY,
+    SHARED,
+    build,
+    needs_shared,
+    read_report,
+    run_tensorflow_script,
+)
 
 import kinetics_clips
 from kinetics_clips import ClipSpec, load_clips
@@ -126,18 +133,19 @@ PACKAGE = Path(kinetics_clips.__file__).parent
     ],
     ids=["inside", "repository", "directory", "module"],
 )
-def test_tfds_build_by_path_and_by_json(tmp_path, cwd, dataset):
+def test_tfds_build_by_path_and_by_json(tmp_path, monkeypatch, cwd, dataset):
     """The other doors of TFDS's own command, on the tiny fake of the sources."""
     config = '{"release": "k400", "short_side": 32, "jpeg_quality": 50}'
-    done = subprocess.run(
-        [
-            *(TFDS, "build", *dataset, "--config", config),
-            *("--manual_dir", DUMMY_DATA, "--data_dir", tmp_path),
-        ],
-        capture_output=True,
-        text=True,
-        cwd=cwd or tmp_path,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
+    monkeypatch.chdir(cwd or tmp_path)
+    done = run_tensorflow_script(
+        f"""
+import runpy, sys
+sys.argv[0] = {str(TFDS)!r}
+sys.path[0] = {str(TFDS.parent)!r}
+runpy.run_path(sys.argv[0], run_name="__main__")
+""",
+        *("build", *dataset, "--config", config),
+        *("--manual_dir", DUMMY_DATA, "--data_dir", tmp_path),
     )
     assert done.returncode == 0, done.stderr
     ds = tfds.load("kinetics_clips/k400_32px_q50", split="train", data_dir=tmp_path)

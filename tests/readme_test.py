@@ -9,7 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, build, marks_of, run_script, write_tree
+from conftest import (
+    REPOSITORY,
+    build,
+    marks_of,
+    run_script,
+    run_tensorflow_script,
+    write_tree,
+)
 
 from kinetics_clips import demo, synthetic
 
@@ -79,5 +86,5 @@ def test_the_keras_recipe_takes_videos_of_several_sizes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (recipe,) = (text for text in RECIPES if text.startswith("Keras"))
     (code,) = (code for code, _ in PYTHON.findall(recipe))
-    done = run_script(code)
+    done = run_tensorflow_script(code)
     assert done.returncode == 0, done.stderr

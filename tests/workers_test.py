@@ -303,10 +303,6 @@ def test_a_pool_that_breaks_before_it_looks_at_videos_costs_nothing(
     assert not list(loops)
 
 
-def die(started):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def test_a_pool_that_ends_while_workers_start_says_nothing(tmp_path):
     """Two videos are done long before eight workers are there."""
     to_encode = find(tmp_path, 2)
@@ -322,7 +318,13 @@ print(len(list(workers.encode_all(to_encode, settings, num_workers=8))))
 
 @pytest.mark.slow
 def test_workers_that_never_start_are_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(workers, "_start", die)
+    class Deadly:
+        """Ends the process that receives it."""
+
+        def __reduce__(self):
+            return os._exit, (1,)
+
+    monkeypatch.setattr(workers, "_start", Deadly())
     with pytest.raises(RuntimeError, match=r"died 10 times in a row without"):
         list(workers.encode_all(find(tmp_path, 12), SETTINGS, 1))
 
