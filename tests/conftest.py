@@ -172,11 +172,11 @@ def set_display_matrix(path: Path, a: float, b: float, c: float, d: float) -> No
 
 
 def workers_of(process: psutil.Process) -> list[psutil.Process]:
-    """Returns the processes that encode, without loky's resource tracker."""
+    """Returns the processes that encode, of all that a process has started."""
     found = []
     for child in process.children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
-            if "resource_tracker" not in " ".join(child.cmdline()):
+            if any(word.startswith("pebble_pool_worker") for word in child.cmdline()):
                 found.append(child)
     return found
 
