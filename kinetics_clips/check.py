@@ -16,6 +16,7 @@ import tensorflow_datasets as tfds
 
 from kinetics_clips.videos import (
     AMBIGUOUS,
+    BAD_ROW,
     DUPLICATE,
     NO_ANNOTATION,
     Found,
@@ -86,13 +87,15 @@ def count(split: Split) -> dict[str, int]:
       reason for all else that is known to be wrong with a file; `unlabelled`, annotated
       without a class. Numbers of files: `unmatched`, named by no annotation or by
       several, `duplicates`, of a video that has another file, and, if there are any,
-      `passed over`, which are not read.
+      `passed over`, which are not read. Numbers of rows, if there are any: `bad rows`,
+      which are skipped.
     """
     problems = Counter({"missing": 0, "empty": 0})
     problems.update(video.problem[0] for video in split.videos if video.problem)
     reasons = Counter(reason for reason, _ in split.unmatched.values())
     num_unmatched = reasons[NO_ANNOTATION] + reasons[AMBIGUOUS]
-    num_passed_over = reasons.total() - num_unmatched - reasons[DUPLICATE]
+    others = num_unmatched + reasons[DUPLICATE] + reasons[BAD_ROW]
+    num_passed_over = reasons.total() - others
     return {
         _ANNOTATED: len(split.videos),
         _FOUND: split.num_found,
@@ -101,6 +104,7 @@ def count(split: Split) -> dict[str, int]:
         "unlabelled": sum(video.annotation.label is None for video in split.videos),
         "duplicates": reasons[DUPLICATE],
         **({_PASSED_OVER: num_passed_over} if num_passed_over else {}),
+        **({"bad rows": reasons[BAD_ROW]} if reasons[BAD_ROW] else {}),
     }
 
 

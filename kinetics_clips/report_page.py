@@ -23,6 +23,7 @@ from kinetics_clips import (
 )
 from kinetics_clips.decoding import EncodedFrames
 from kinetics_clips.report import Row
+from kinetics_clips.videos import BAD_ROW
 
 FILENAME = "build_report.html"
 
@@ -244,25 +245,35 @@ def _checks(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> list[Check]:
         at_most(_MANY, noted, stored, "", *words)
     if (fault := datasets.fault_of(info)) is not None:
         checks.append(Check(LOOK, fault))
-    passed_over = [row for row in rows if row.status == report.UNMATCHED]
-    not_read = [row for row in passed_over if "not read: " in row.reason]
-    for reason, number in Counter(row.reason for row in not_read).items():
-        count = _count(number, "file is", "files are")
-        names = _first([row.filename for row in not_read if row.reason == reason])
-        checks.append(Check(LOOK, f"{count} passed over: {reason}{names}"))
-    passed_over = [row for row in passed_over if row not in not_read]
-    archives = [row for row in passed_over if sources.is_archive(row.filename)]
+    bad_rows, not_read, archives, passed_over = [], defaultdict(list), [], []
+    for row in rows:
+        if row.status != report.UNMATCHED:
+            continue
+        if row.reason == BAD_ROW:
+            bad_rows.append(row.filename)
+        elif "not read: " in row.reason:
+            not_read[row.reason].append(row.filename)
+        elif sources.is_archive(row.filename):
+            archives.append(row.filename)
+        else:
+            passed_over.append(row)
+    if bad_rows:
+        count = _count(len(bad_rows), "bad row is", "bad rows are")
+        text = f"{count} skipped{_first(bad_rows)}"
+        checks.append(Check(LOOK, text))
+    for reason, names in not_read.items():
+        count = _count(len(names), "file is", "files are")
+        checks.append(Check(LOOK, f"{count} passed over: {reason}{_first(names)}"))
     if archives:
         count = _count(len(archives), "archive", "archives")
-        names = _first([row.filename for row in archives])
-        checks.append(Check(LOOK, f"{count} could not be read to the end{names}"))
-    passed_over = [row for row in passed_over if row not in archives]
+        text = f"{count} could not be read to the end{_first(archives)}"
+        checks.append(Check(LOOK, text))
     if not passed_over and (not_read or archives):
         return checks
     at_most(
         _MANY,
         passed_over,
-        [row for row in rows if row.filename],
+        [row for row in rows if row.filename and row.reason != BAD_ROW],
         "No video file is passed over",
         "video files is passed over",
         "video files are passed over",

@@ -183,11 +183,12 @@ def require_videos(found: Found, root: Path, release: str) -> None:
             name: why for split in splits for name, why in split.unmatched.items()
         }
         unmatched = unmatched or found.unmatched
+        num_rows = sum(reason == BAD_ROW for reason, _ in unmatched.values())
         kinds = summary_of_passed_over(unmatched, advise=True)
         raise ValueError(
             f"{root} must hold at least one annotated video of {names}, got "
             f"{sum(len(split.videos) for split in splits)} annotations and "
-            f"{len(unmatched)} other video files{_first(unmatched)}"
+            f"{len(unmatched) - num_rows} other video files{_first(unmatched)}"
             f"{f' ({kinds})' if kinds else ''}; it holds "
             f"{_listing(root)}.\nExpected, with videos that end in "
             ".mp4, .mkv, .webm, .avi, .mov, .mpg or the like:\n"
@@ -208,6 +209,7 @@ def summary_of_passed_over(
         f"{reason}, {detail}" if advise else reason
         for reason, detail in unmatched.values()
         if reason not in (NO_ANNOTATION, AMBIGUOUS, DUPLICATE)
+        and (advise or reason != BAD_ROW)
     )
     listed = (f"{count:,} {what}" for what, count in counts.most_common(10))
     return ("; " if advise else ", ").join(listed)
@@ -647,7 +649,7 @@ def _log_unmatched(split: str, unmatched: dict[str, tuple[str, str]]) -> None:
     for name, (reason, detail) in unmatched.items():
         by_reason[reason][name] = detail
     for reason, details in by_reason.items():
-        if reason in sources.SAID:
+        if reason in (*sources.SAID, BAD_ROW):
             continue
         meaning = _MEANINGS.get(reason)
         if meaning:

@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 import tensorflow_datasets as tfds
-from conftest import build, read_report, write_tree
+from conftest import DUMMY_DATA, build, read_report, write_tree
 
 import kinetics_clips
 from kinetics_clips import cli, cli_parser, resume, synthetic
@@ -560,6 +560,32 @@ def test_check_and_build_tell_the_same_cost(tmp_path, capsys):
     assert code == 0
     assert costs(out) == costs(again)
     assert costs(out)[0] == told[0] and costs(out)[1] != told[1]
+
+
+def test_bad_rows_are_one_error_or_counted_as_rows(tmp_path, capsys):
+    shutil.copytree(DUMMY_DATA, tmp_path / "k400")
+    with (tmp_path / "k400/annotations/train.csv").open("a") as file:
+        file.write("zumba,#NAME?,1,11,train\nzumba,AAAAAAAAAA,1,11,train\n")
+    options = ["k400", "--manual-dir", tmp_path / "k400", "--data-dir", tmp_path]
+    for command in ("check", "build"):
+        code, _, err = run(command, *options, capsys=capsys)
+        assert code == 1
+        assert "annotations/train.csv, line 5: youtube_id must be 11 letters" in err
+        assert "Mend the 2 rows, or go on without: --skip-bad-rows" in err
+    options.append("--skip-bad-rows")
+    code, out, _ = run("check", *options, capsys=capsys)
+    assert code == 0
+    assert "  bad rows             2" in out
+    assert not [line for line in out if "passed over" in line]
+    code, out, _ = run("build", *options, "--allow-missing", capsys=capsys)
+    assert code == 0
+    names = "annotations/train.csv:5, annotations/train.csv:6"
+    assert f"  2 bad rows are skipped: {names}" in out
+    assert not [line for line in out if "passed over" in line]
+    rows = read_report(tfds.builder("kinetics_clips/k400", data_dir=tmp_path))
+    bad = [row for row in rows if row["reason"] == "bad row"]
+    assert [row["filename"] for row in bad] == names.split(", ")
+    assert "got '#NAME?'" in bad[0]["detail"]
 
 
 def test_sizes_and_classes_are_told_before_and_after(tmp_path, capsys):
