@@ -188,7 +188,7 @@ def _count_filled(
     stored = hostile.decode(encoded.frames, gray=True)
     shown = hostile.frames_of_ffmpeg(path, *stored.shape[1:], gray=True)
     # Of another size, or with edges that each program draws in its own way.
-    if any("wide to high" in n or "its corners" in n for n in encoded.notes):
+    if any("width to height" in n or "its corners" in n for n in encoded.notes):
         return 0
     if len(stored) != len(shown):
         return None

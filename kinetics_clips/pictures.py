@@ -155,10 +155,14 @@ def _of_stream(
     aspect = stream.sample_aspect_ratio or Fraction(1)
     ratio = f"{aspect.numerator}:{aspect.denominator}"
     if not 1 / _MAX_PIXEL_ASPECT <= aspect <= _MAX_PIXEL_ASPECT:
-        notes.append(f"pixels said to be {ratio}, wide to high: taken for square ones")
+        notes.append(
+            f"pixels said to be {ratio}, width to height: taken for square ones"
+        )
         aspect = Fraction(1)
     elif aspect != 1:
-        notes.append(f"pixels of {ratio}, wide to high: made square by its width")
+        notes.append(
+            f"pixels of {ratio}, width to height: made square by scaling the width"
+        )
     if turned.degrees:
         notes.append(f"turned by {turned.degrees} degrees, which cuts its corners")
     return float(1 / aspect if turned.transposes else aspect), tuple(notes)

@@ -116,9 +116,9 @@ class Pool:
           TypeError, AttributeError, NameError, ImportError: If there is a bug, which is
             no property of a video; its `__cause__` is the worker's trace.
         """
+        num_at_once = num_at_once or self._num_workers * _IN_FLIGHT
         # Ctrl-C raises between any two steps of the main thread, also where one takes a
         # lock and the next would give it back: whoever needs it to end would hang.
-        num_at_once = num_at_once or self._num_workers * _IN_FLIGHT
         return _in_thread(self._encode_all(videos, settings, num_at_once))
 
     def _encode_all(
