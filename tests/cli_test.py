@@ -80,6 +80,7 @@ def test_a_build_is_quiet_where_there_is_no_terminal(tmp_path, videos):
     assert "Downloading" not in done.stdout
 
 
+@pytest.mark.slow
 def test_build_stops_at_what_is_there(tmp_path, videos, capsys):
     options = ["--manual-dir", videos, "--data-dir", tmp_path, "--name", "my_lab"]
     code, out, _ = run("build", "folder", *options, capsys=capsys)
@@ -276,6 +277,7 @@ def test_a_build_that_was_killed_at_its_very_end_is_complete(tmp_path, videos, c
     assert not kept.exists()
 
 
+@pytest.mark.slow
 def test_build_keeps_frames_where_it_is_told(tmp_path, videos, capsys, monkeypatch):
     options = ["--manual-dir", videos, "--data-dir", tmp_path / "data"]
     seen = []
@@ -301,6 +303,7 @@ def test_build_keeps_frames_where_it_is_told(tmp_path, videos, capsys, monkeypat
         seen.clear()
 
 
+@pytest.mark.slow
 def test_the_home_directory_is_found_where_no_shell_expands_it(
     tmp_path, videos, capsys, monkeypatch
 ):
@@ -362,6 +365,7 @@ def test_a_data_dir_that_cannot_be_made_is_one_clear_line(tmp_path, videos, caps
         assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_build_stops_where_the_disk_cannot_hold_it(
     tmp_path, videos, capsys, monkeypatch
 ):
@@ -471,6 +475,7 @@ def test_check_of_a_wrong_directory_shows_the_layout(tmp_path, capsys):
     assert "it holds pictures/" in err and "Expected, with videos" in err
 
 
+@pytest.mark.slow
 def test_videos_that_all_fail_are_told_with_the_reason_first(tmp_path, capsys):
     for number in range(12):
         path = tmp_path / f"videos/train/a/{number}.mp4"
@@ -562,6 +567,7 @@ def test_check_and_build_tell_the_same_cost(tmp_path, capsys):
     assert costs(out)[0] == told[0] and costs(out)[1] != told[1]
 
 
+@pytest.mark.slow
 def test_bad_rows_are_one_error_or_counted_as_rows(tmp_path, capsys):
     shutil.copytree(DUMMY_DATA, tmp_path / "k400")
     with (tmp_path / "k400/annotations/train.csv").open("a") as file:
@@ -588,6 +594,7 @@ def test_bad_rows_are_one_error_or_counted_as_rows(tmp_path, capsys):
     assert "got '#NAME?'" in bad[0]["detail"]
 
 
+@pytest.mark.slow
 def test_sizes_and_classes_are_told_before_and_after(tmp_path, capsys):
     root = tmp_path / "videos"
     write_tree(root, "train", {"a/one": 4, "a/two": 4, "b/one": 4, "b/two": 4})
@@ -605,6 +612,7 @@ def test_sizes_and_classes_are_told_before_and_after(tmp_path, capsys):
         assert [line.strip() for line in out if line.strip() in expected] == expected
 
 
+@pytest.mark.slow
 def test_a_bug_in_a_worker_ends_every_command(tmp_path, videos, capsys, monkeypatch):
     settings = EncodeSettings(short_side="256", jpeg_quality=85)
     monkeypatch.setattr(kinetics_clips.Builder, "_settings", lambda builder: settings)
@@ -654,6 +662,7 @@ def test_index_makes_an_index_and_verifies_the_dataset(data_dir, tmp_path, capsy
     assert path.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_build_ends_with_an_index(tmp_path, videos, capsys):
     options = ["--manual-dir", videos, "--data-dir", tmp_path]
     assert run("build", "folder", *options, capsys=capsys)[0] == 0

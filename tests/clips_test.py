@@ -162,6 +162,7 @@ def without_index(builder):
     return builder
 
 
+@pytest.mark.slow
 def test_streaming_shuffles_shards_and_windows(tmp_path):
     write_tree(tmp_path / "videos", "train", {f"a/{i:02d}": 2 for i in range(24)})
     builder = kinetics_clips.Builder(config="folder", data_dir=tmp_path)
@@ -279,6 +280,7 @@ def ids(ds) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_an_epoch_can_be_pinned(where):
     ds = load(where, batch_size=2, seed=3, epoch=5)
     first = summaries(ds)

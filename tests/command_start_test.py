@@ -73,6 +73,7 @@ def test_an_error_that_nobody_reads_keeps_its_exit_code(tmp_path):
     assert in_shell("index", tmp_path / "x", streams="2>&-").returncode == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variables", [ASCII, {"PYTHONIOENCODING": "latin-1"}])
 def test_a_terminal_without_unicode_gets_what_it_can_show(videos, tmp_path, variables):
     options = ["--manual-dir", videos, "--data-dir", tmp_path / "d\xe4ta"]

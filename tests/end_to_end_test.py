@@ -42,6 +42,7 @@ def real(tmp_path_factory):
     return data_dir
 
 
+@pytest.mark.slow
 @needs_shared
 def test_tfds_build_stores_every_frame_of_the_real_clips(real):
     builder = tfds.builder("kinetics_clips/folder", data_dir=real)
@@ -59,6 +60,7 @@ def test_tfds_build_stores_every_frame_of_the_real_clips(real):
     assert {row["reason"] for row in read_report(builder)} == {""}
 
 
+@pytest.mark.slow
 @needs_shared
 def test_real_clips_come_back_in_batches(real):
     for dataset in ("kinetics_clips/folder", real / "kinetics_clips/folder/2.0.0"):

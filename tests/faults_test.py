@@ -382,6 +382,7 @@ def test_no_flipped_byte_of_a_shard_gives_other_pixels(small, tmp_path):
     assert 0.3 * num_reads < num_errors < 0.6 * num_reads
 
 
+@pytest.mark.slow
 def test_no_flipped_byte_of_a_streamed_shard_gives_other_pixels(small, tmp_path):
     directory, spec, clips = small
     copy = tmp_path / "2.0.0"
@@ -439,6 +440,7 @@ def test_a_bomb_takes_no_memory(tmp_path):
 # Luck: kills and full disks are in `cli_test.py` and `soak.py`.
 
 
+@pytest.mark.slow
 @needs_fuse
 def test_a_disk_that_fails_while_clips_are_read_is_an_error_with_names(small, tmp_path):
     """In processes of their own: what is mapped of a failing disk ends them."""
@@ -570,6 +572,7 @@ def test_two_builds_at_once_give_one_dataset(tmp_path):
     assert [path.name for path in directory.parent.iterdir()] == ["2.0.0"]
 
 
+@pytest.mark.slow
 @needs_fuse
 def test_a_build_on_a_disk_over_the_network_leaves_nothing(tmp_path):
     """FUSE, as NFS, keeps what is removed for as long as it is open."""

@@ -497,6 +497,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=600)
 @given(draw=st.data())
 def test_any_description_is_an_index_or_an_error(directory, path, original, draw):

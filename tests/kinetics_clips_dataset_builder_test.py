@@ -779,6 +779,7 @@ def test_left_overs_of_dead_builds_are_named(tmp_path, caplog):
     assert not (config / "2.0.0/.building").exists()
 
 
+@pytest.mark.slow
 def test_a_build_goes_on_with_what_was_kept(tmp_path, monkeypatch):
     write_tree(tmp_path / "videos", "train", {f"a/{i}": 5 for i in range(8)})
     whole = build(tmp_path / "videos", tmp_path / "whole")

@@ -64,6 +64,7 @@ def test_the_usual_rate_leaves_gaps_out(times, rate):
     assert odd._usual_rate(np.array(times, float)) == pytest.approx(rate, rel=0.4)
 
 
+@pytest.mark.slow
 def test_a_folder_is_told_apart(tmp_path):
     synthetic.write_video(tmp_path / "right.mp4", 12, height=64, width=96)
     (tmp_path / "page.mp4").write_text("<!DOCTYPE html><html>404</html>")

@@ -35,6 +35,7 @@ def directory(tmp_path_factory):
     return directory
 
 
+@pytest.mark.slow
 def test_the_readme_prints_what_it_says(directory, monkeypatch):
     monkeypatch.chdir(directory)
     names: dict = {}  # the blocks build on one another

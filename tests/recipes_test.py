@@ -30,6 +30,7 @@ def windows_of(batches) -> list[tuple]:
     return found
 
 
+@pytest.mark.slow
 @needs("torch")
 @pytest.mark.parametrize("persistent", [False, True])
 def test_pytorch_draws_anew_in_every_worker_and_epoch(source, persistent):
@@ -148,6 +149,7 @@ def test_grain_goes_on_where_it_was_saved(source):
         np.testing.assert_equal(next(again), batch)
 
 
+@pytest.mark.slow
 @needs("grain")
 def test_grain_in_processes_gives_the_same_clips(data_dir):
     done = run_script(

@@ -78,6 +78,7 @@ def test_all_readers_take_it_by_name_directory_and_builder(made):
     assert len(shown.clips) == 3
 
 
+@pytest.mark.slow
 def test_code_that_asks_for_a_release_finds_its_classes(tmp_path):
     made = testing.make_dataset(
         tmp_path, config="k400", num_videos={"train": 4, "test": 1}, sizes=[(32, 48)]

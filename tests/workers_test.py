@@ -303,6 +303,7 @@ def test_a_pool_that_breaks_before_it_looks_at_videos_costs_nothing(
     assert not list(loops)
 
 
+@pytest.mark.slow
 def test_a_pool_that_ends_while_workers_start_says_nothing(tmp_path):
     """Two videos are done long before eight workers are there."""
     to_encode = find(tmp_path, 2)
