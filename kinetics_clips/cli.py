@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import gc
 import logging
 import os
 import shlex
@@ -73,12 +74,14 @@ def _in_words(error: Exception) -> str:
 
 def _import_tensorflow(args: argparse.Namespace) -> None:
     """Imports it before others do: it greets with lines that no setting turns off."""
-    if args.debug:
+    if args.debug or "tensorflow" in sys.modules:
         return
     sys.stderr.flush()
     saved = os.dup(2)
     with tempfile.TemporaryFile() as heard:
         os.dup2(heard.fileno(), 2)
+        # A third of the time goes into looking for garbage among what stays anyway.
+        gc.disable()
         try:
             import tensorflow  # noqa: F401
         except BaseException:
@@ -88,6 +91,8 @@ def _import_tensorflow(args: argparse.Namespace) -> None:
         finally:
             os.dup2(saved, 2)
             os.close(saved)
+            gc.enable()
+    gc.freeze()
 
 
 def _demo(args: argparse.Namespace) -> int:
