@@ -71,9 +71,9 @@ def examples(
     Args:
       videos: Videos that have a file and no problem.
       settings: How to scale and encode.
-      to_example: Makes what TFDS stores; a function that can be pickled.
-      directory: Where the rows of the build report are put, for `take_rows`.
-      split: Its name.
+      to_example: A function, to be pickled, that makes what TFDS stores.
+      directory: The directory that gets the rows of the build report, for `take_rows`.
+      split: The name of the split.
 
     Returns:
       A transform from a pipeline to pairs of video id and example.

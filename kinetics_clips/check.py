@@ -119,7 +119,8 @@ def table(split: Split, release: str) -> str:
             if row[1] == what and row[column] is not None
         ]
         if what == _PASSED_OVER:
-            reported = [summary_of_passed_over(split.unmatched)]
+            files = {k: why for k, why in split.unmatched.items() if why[0] != BAD_ROW}
+            reported = [summary_of_passed_over(files)]
         lines.append(f"  {what:12}{number:>10,}   {'; '.join(reported)}".rstrip())
     return "\n".join(lines)
 
@@ -166,9 +167,9 @@ class Estimate:
       sample_size: Videos encoded.
       num_failed: Those of them that could not be stored.
       num_videos: Videos that the build will decode.
-      num_bytes: Of the dataset.
+      num_bytes: Size of the dataset.
       num_bytes_error: Half the width of its 95 % interval.
-      seconds: Of the build.
+      seconds: Duration of the build.
       seconds_error: Half the width of its 95 % interval.
       largest_split: Bytes of the largest split.
     """
@@ -277,9 +278,9 @@ def disks(
 
     Args:
       cost: What it costs.
-      data_dir: Where the dataset goes.
-      resume_dir: Where the frames of finished videos go too, or None.
-      num_bytes_kept: That lie there already.
+      data_dir: The directory into which the dataset goes.
+      resume_dir: The directory into which frames of finished videos go too, or None.
+      num_bytes_kept: The bytes that lie there already.
       free: What `free_space` gave before more was kept there; None = gives now.
     """
     free = free or free_space(data_dir, resume_dir)
@@ -311,7 +312,7 @@ def require_writable(directory: Path, option: str) -> None:
 
     Args:
       directory: Made for the trial where it does not exist, with those above it.
-      option: Of the command that names it.
+      option: The command's option that names it.
 
     Raises:
       OSError: If nothing can be.

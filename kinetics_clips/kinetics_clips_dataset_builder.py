@@ -265,7 +265,8 @@ https://github.com/cvdfoundation/kinetics-dataset
 
         Args:
           to_encode: Videos that have a file and no problem.
-          num_at_once: Videos that are encoded ahead of the caller; None = some.
+          num_at_once: Videos that the processes are given before one is done; None =
+            three for each.
 
         Raises:
           ValueError: If `resume_dir` is of a build with other settings.

@@ -346,14 +346,13 @@ class _Plane:
         step = self._whole_step(*pixels.shape)
         if step > 1:
             height, width = pixels.shape[0] // step, pixels.shape[1] // step
-            pixels = self._stepped = cv2.resize(
+            self._stepped = cv2.resize(
                 pixels,
                 (width, height),
                 dst=self._stepped,
                 interpolation=cv2.INTER_AREA,
             )
-            if pixels.shape == (self._height, self._width):
-                return pixels
+            return self.scale(self._stepped)  # by less than 2, or by no whole ratio
         ratio = max(pixels.shape[0] / self._height, pixels.shape[1] / self._width)
         self._scaled = cv2.resize(
             pixels,

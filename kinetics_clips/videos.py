@@ -209,7 +209,6 @@ def summary_of_passed_over(
         f"{reason}, {detail}" if advise else reason
         for reason, detail in unmatched.values()
         if reason not in (NO_ANNOTATION, AMBIGUOUS, DUPLICATE)
-        and (advise or reason != BAD_ROW)
     )
     listed = (f"{count:,} {what}" for what, count in counts.most_common(10))
     return ("; " if advise else ", ").join(listed)

@@ -51,9 +51,12 @@ def encode_all(
     The processes end when the iterator is exhausted, closed, or left by an exception.
 
     Args:
-      videos: As of `Pool.encode_all`, as is what it yields and raises.
+      videos: Videos that have a file.
       settings: How to scale and encode.
-      num_workers: As of `Pool`.
+      num_workers: Processes, at least 1; None = the cores that this process may use.
+
+    Yields:
+      What `Pool.encode_all` yields; it raises the same, too.
     """
     with Pool(num_workers) as pool:
         yield from pool.encode_all(videos, settings)
@@ -288,8 +291,7 @@ class _Processes:
                 pool_broke |= isinstance(result, _Lost) and result.pool_broke
                 yield video, result
             if pool_broke:
-                while self.busy:
-                    _, (video, source) = self.busy.popitem()
+                for video, source in self.busy.values():
                     yield video, _Lost(source, "the workers died", pool_broke=True)
                 return
 

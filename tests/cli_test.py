@@ -573,8 +573,8 @@ def test_bad_rows_are_one_error_or_counted_as_rows(tmp_path, capsys):
     with (tmp_path / "k400/annotations/train.csv").open("a") as file:
         file.write("zumba,#NAME?,1,11,train\nzumba,AAAAAAAAAA,1,11,train\n")
     options = ["k400", "--manual-dir", tmp_path / "k400", "--data-dir", tmp_path]
-    for command in ("check", "build"):
-        code, _, err = run(command, *options, capsys=capsys)
+    for verb in ("check", "build"):
+        code, _, err = run(verb, *options, capsys=capsys)
         assert code == 1
         assert "annotations/train.csv, line 5: youtube_id must be 11 letters" in err
         assert "Mend the 2 rows, or go on without: --skip-bad-rows" in err
