@@ -49,6 +49,9 @@ from kinetics_clips import (
 
 SETTINGS = frames.EncodeSettings(short_side=None, jpeg_quality=95, fps=None)
 
+# FFmpeg 7 finds other frames in some damaged files than the later ffmpeg program.
+_SAME_FFMPEG = av.library_versions["libavformat"] >= (62,)
+
 _no_fuse = pytest.mark.skipif(
     not faulty_disk.can_be_mounted(), reason="FUSE is not installed"
 )
@@ -118,7 +121,8 @@ def test_no_mutant_crashes_or_is_lost(tmp_path, name, count):
         outcomes["stored"] += 1
         got = hostile.decode(result.frames)
         assert got.shape[1:3] == (result.height, result.width)
-        if outcomes["stored"] % 10 or name == "MJPEG":  # see `soak.py` for that
+        # Every tenth is compared. `soak.py` compares all, and MJPEG as it must be.
+        if not _SAME_FFMPEG or int(one.annotation.video_id) % 10 or name == "MJPEG":
             continue
         # Scaled, or with edges that each program draws in its own way.
         if any("width to height" in n or "its corners" in n for n in result.notes):
