@@ -2,7 +2,6 @@
 
 import logging
 import shutil
-import subprocess
 import sys
 import tarfile
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 import tensorflow_datasets as tfds
 from apache_beam.options.pipeline_options import PipelineOptions
 from conftest import build, read_report, write_tree
+from processes import run_tensorflow
 
 import kinetics_clips
 from kinetics_clips import beam_pipeline, frames, videos
@@ -76,16 +76,12 @@ def test_a_pipeline_builds_what_one_machine_builds(tmp_path, manual_dir, local):
 
 @pytest.mark.slow
 def test_tfds_build_passes_a_pipeline_on(tmp_path, manual_dir, local):
-    done = subprocess.run(
-        [
-            Path(sys.executable).with_name("tfds"),
-            *("build", "kinetics_clips/folder", "--imports", "kinetics_clips"),
-            *("--manual_dir", manual_dir, "--data_dir", tmp_path),
-            "--beam_pipeline_options=runner=FnApiRunner,direct_num_workers=2,"
-            "direct_running_mode=multi_processing",
-        ],
-        capture_output=True,
-        text=True,
+    done = run_tensorflow(
+        Path(sys.executable).with_name("tfds"),
+        *("build", "kinetics_clips/folder", "--imports", "kinetics_clips"),
+        *("--manual_dir", manual_dir, "--data_dir", tmp_path),
+        "--beam_pipeline_options=runner=FnApiRunner,direct_num_workers=2,"
+        "direct_running_mode=multi_processing",
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr

@@ -14,6 +14,7 @@ import psutil
 import pytest
 import tensorflow_datasets as tfds
 from conftest import DUMMY_DATA, build, read_report, write_tree
+from processes import TensorFlowProcess, run_tensorflow
 
 import kinetics_clips
 from kinetics_clips import cli, cli_parser, resume, synthetic
@@ -63,9 +64,8 @@ def test_build_names_the_dataset_first_and_last(tmp_path, videos, capsys):
 def test_a_build_is_quiet_where_there_is_no_terminal(tmp_path, videos):
     (videos / "train/a/bad.mp4").write_text("no video")
     options = ["--manual-dir", videos, "--data-dir", tmp_path / "data"]
-    done = subprocess.run(
-        command("build", "folder", *options), capture_output=True, text=True, check=True
-    )
+    done = run_tensorflow("-m", "kinetics_clips", "build", "folder", *options)
+    assert done.returncode == 0
     assert re.sub(r" in \d\d:\d\d", "", done.stderr).splitlines() == [
         "scan: 3 files",
         "INFO train: 3 of 3 annotated videos found",
@@ -191,33 +191,26 @@ def write_many(root, count, num_frames=4):
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_build_and_its_workers(tmp_path, signal_number):
     write_many(tmp_path / "videos", 3000)
-    process = subprocess.Popen(
-        command(
-            *("build", "folder", "--manual-dir", tmp_path / "videos"),
-            *("--data-dir", tmp_path / "data", "--workers", "2"),
-        ),
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        # What a shell starts in the background ignores Ctrl-C, and so would the build.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    process = TensorFlowProcess(
+        *("-m", "kinetics_clips", "build", "folder", "--workers", "2"),
+        *("--manual-dir", tmp_path / "videos", "--data-dir", tmp_path / "data"),
     )
     kept = tmp_path / "data/downloads/kinetics_clips/folder"
     try:
         end = time.monotonic() + 60
         while len(list(kept.glob("*/*.zip"))) < 40:
-            assert process.poll() is None and time.monotonic() < end
+            assert time.monotonic() < end
             time.sleep(0.05)
         children = psutil.Process(process.pid).children(recursive=True)
         if signal_number == signal.SIGINT:  # as a terminal does: to the whole group
-            psutil.os.killpg(process.pid, signal_number)
+            os.killpg(process.pid, signal_number)
         else:
-            process.send_signal(signal_number)
-        _, err = process.communicate(timeout=15)
+            os.kill(process.pid, signal_number)
     finally:
-        process.kill()
-    assert process.returncode == 130
-    assert b"kinetics-clips: stopped; the same command goes on from here" in err
-    assert b"Traceback" not in err
+        done = process.wait(timeout=15)
+    assert done.returncode == 130
+    assert "kinetics-clips: stopped; the same command goes on from here" in done.stderr
+    assert "Traceback" not in done.stderr
     _, alive = psutil.wait_procs(children, timeout=5)
     assert not alive
     assert not list((tmp_path / "data").rglob("incomplete.*_*"))
@@ -227,26 +220,22 @@ def test_a_signal_ends_a_build_and_its_workers(tmp_path, signal_number):
 @pytest.mark.slow
 def test_a_killed_build_goes_on_to_the_same_records(tmp_path):
     write_many(tmp_path / "videos", 100)
+    command = ["-m", "kinetics_clips", "build", "folder"]
     options = ["--manual-dir", tmp_path / "videos", "--data-dir", tmp_path / "killed"]
     kept = tmp_path / "killed/downloads/kinetics_clips/folder"
     for num_kept in (10, 60, 100):
-        with (tmp_path / "log").open("w") as log:
-            process = subprocess.Popen(
-                command("build", "folder", *options), stdout=log, stderr=log
-            )
-        end = time.monotonic() + 60
-        while len(list(kept.glob("*/*.zip"))) < num_kept:
-            assert process.poll() is None, (tmp_path / "log").read_text()
-            assert time.monotonic() < end
-            time.sleep(0.01)
-        process.kill()
-        process.wait()
+        process = TensorFlowProcess(*command, *options)
+        try:
+            end = time.monotonic() + 60
+            while len(list(kept.glob("*/*.zip"))) < num_kept:
+                assert time.monotonic() < end
+                time.sleep(0.01)
+        finally:
+            process.kill()
     damaged = next(iter(kept.glob("*/*.zip")))
     damaged.write_bytes(damaged.read_bytes()[:-100])
 
-    last = subprocess.run(
-        command("build", "folder", *options), capture_output=True, text=True
-    )
+    last = run_tensorflow(*command, *options)
     assert last.returncode == 0, last.stderr
     assert f"{damaged}: damaged, decoded again" in last.stderr
     assert not kept.exists()
@@ -552,11 +541,8 @@ def test_check_and_build_tell_the_same_cost(tmp_path, capsys):
     _, out, _ = run("check", "folder", *options, capsys=capsys)
     told = costs(out)
     assert len(told) >= 2 and f"disk     {tmp_path / 'data'}: " in told[1]
-    done = subprocess.run(
-        command("build", "folder", *options, "--num-shards", "99"),
-        capture_output=True,
-        text=True,
-    )
+    command = ["-m", "kinetics_clips", "build", "folder", *options]
+    done = run_tensorflow(*command, "--num-shards", "99")
     assert done.returncode == 1  # after it has kept its sample
     assert costs(done.stdout.splitlines()) == told
     # Of what is kept by now, both need less.

@@ -10,16 +10,8 @@ import pytest
 import simplejpeg
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from conftest import (
-    HEIGHT,
-    TRAIN,
-    VALIDATION,
-    WIDTH,
-    build,
-    numbers,
-    run_script,
-    write_tree,
-)
+from conftest import HEIGHT, TRAIN, VALIDATION, WIDTH, build, numbers, write_tree
+from processes import run_script
 
 import kinetics_clips
 from kinetics_clips import ClipSource, ClipSpec, frame_index, synthetic, windows

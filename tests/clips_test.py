@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from conftest import TRAIN, build, numbers, run_tensorflow_script, write_tree
+from conftest import TRAIN, build, numbers, write_tree
+from processes import run_tensorflow
 
 import kinetics_clips
 from kinetics_clips import ClipSpec, load_clips, synthetic
@@ -110,7 +111,7 @@ def test_same_seed_same_clips_in_any_process(where):
         "print([summaries(ds) for _ in range(3)])\n"
     )
     tests = Path(__file__).parent
-    outputs = [run_tensorflow_script(script, where, tests).stdout for _ in range(2)]
+    outputs = [run_tensorflow("-c", script, where, tests).stdout for _ in range(2)]
     ds = load(where, batch_size=2, seed=11)
     here = str([summaries(ds) for _ in range(3)])
     assert [output.strip() for output in outputs] == [here, here]
@@ -399,7 +400,8 @@ def test_streaming_runs_under_the_service_of_tf_data(streamed_dir):
 
 @pytest.mark.slow
 def test_clips_go_to_the_replicas_of_a_strategy(where):
-    done = run_tensorflow_script(
+    done = run_tensorflow(
+        "-c",
         "import sys, tensorflow as tf, kinetics_clips\n"
         "cpu, = tf.config.list_physical_devices('CPU')\n"
         "tf.config.set_logical_device_configuration(\n"
@@ -422,7 +424,8 @@ def test_clips_go_to_the_replicas_of_a_strategy(where):
 @pytest.mark.slow
 @pytest.mark.parametrize("end", ["", "raise SystemExit(3)", "1 / 0"])
 def test_a_script_may_end_in_the_middle_of_an_epoch(where, end):
-    done = run_tensorflow_script(
+    done = run_tensorflow(
+        "-c",
         "import sys, kinetics_clips\n"
         "ds = kinetics_clips.load_clips('kinetics_clips/folder', 'train',\n"
         "    kinetics_clips.ClipSpec(length=64), batch_size=2, num_epochs=None,\n"
@@ -452,9 +455,9 @@ def test_a_new_process_goes_on_with_the_clips_that_were_due(where, tmp_path):
         "for clip in iterator:\n"
         "    print(clip['video_id'].numpy(), clip['frame_indices'].numpy())\n"
     )
-    saved = run_tensorflow_script(script, where, tmp_path)
+    saved = run_tensorflow("-c", script, where, tmp_path)
     assert saved.returncode == 0, saved.stderr
     path, *due = saved.stdout.splitlines()
     assert len(due) == 6
-    restored = run_tensorflow_script(script, where, tmp_path, path)
+    restored = run_tensorflow("-c", script, where, tmp_path, path)
     assert restored.stdout.splitlines() == due, restored.stderr

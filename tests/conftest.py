@@ -2,17 +2,10 @@
 
 import contextlib
 import csv
-import functools
 import importlib.util
-import json
 import os
-import select
 import shutil
-import signal
 import struct
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -104,56 +97,6 @@ def read_report(builder: tfds.core.DatasetBuilder) -> list[dict]:
     path = Path(builder.data_path) / "build_report.csv"
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
-
-
-def run_script(script: str, *arguments: object) -> subprocess.CompletedProcess:
-    """Runs Python in a process of its own, for two minutes at most."""
-    return subprocess.run(
-        [sys.executable, "-c", script, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-
-
-def run_tensorflow_script(
-    script: str, *arguments: object
-) -> subprocess.CompletedProcess:
-    """Does what `run_script` does, with TensorFlow and TFDS imported beforehand."""
-    server = _script_server()
-    with tempfile.NamedTemporaryFile() as out, tempfile.NamedTemporaryFile() as err:
-        request = {
-            "script": script,
-            "arguments": list(map(str, arguments)),
-            "stdout": out.name,
-            "stderr": err.name,
-            "environment": dict(os.environ),
-            "directory": os.getcwd(),
-        }
-        server.stdin.write(json.dumps(request) + "\n")
-        server.stdin.flush()
-        ready, _, _ = select.select([server.stdout], [], [], 120)
-        if not ready:
-            os.killpg(server.pid, signal.SIGKILL)
-            _script_server.cache_clear()
-            raise subprocess.TimeoutExpired(script, 120, err.read())
-        code = int(server.stdout.readline())
-        return subprocess.CompletedProcess(
-            script, code, out.read().decode(), err.read().decode()
-        )
-
-
-@functools.cache
-def _script_server() -> subprocess.Popen:
-    """Starts a process that runs scripts until this one ends."""
-    return subprocess.Popen(
-        [sys.executable, Path(__file__).with_name("script_server.py")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    )
 
 
 def numbers(frames) -> list[int]:

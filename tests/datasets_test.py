@@ -1,3 +1,4 @@
+import functools
 import json
 import logging
 import pickle
@@ -6,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import tensorflow_datasets as tfds
-from conftest import numbers, run_script, run_tensorflow_script
+from conftest import numbers
+from processes import run_script, run_tensorflow
 
 import kinetics_clips
 from kinetics_clips import datasets, files
@@ -89,7 +91,7 @@ def test_loads_by_name_with_the_package(data_dir):
     ],
 )
 def test_is_read_without_the_package(data_dir, monkeypatch, builder):
-    run = run_tensorflow_script
+    run = functools.partial(run_tensorflow, "-c")
     if builder == "tfds.builder('kinetics_clips/folder')":  # TFDS looks when imported
         monkeypatch.setenv("TFDS_DATA_DIR", str(data_dir))
         run = run_script
@@ -129,7 +131,7 @@ def test_reading_needs_no_video_codec(data_dir):
         f"    kinetics_clips.ClipSpec(length=4, crop=64), data_dir={str(data_dir)!r})\n"
         "print(len(list(ds)), len(list(source)))\n"
     )
-    done = run_tensorflow_script(script)
+    done = run_tensorflow("-c", script)
     assert done.stdout.strip() == "4 4", done.stderr
 
 

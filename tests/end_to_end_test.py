@@ -2,22 +2,14 @@
 
 import csv
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from conftest import (
-    DUMMY_DATA,
-    REPOSITORY,
-    SHARED,
-    build,
-    needs_shared,
-    read_report,
-    run_tensorflow_script,
-)
+from conftest import DUMMY_DATA, REPOSITORY, SHARED, build, needs_shared, read_report
+from processes import run_tensorflow
 
 import kinetics_clips
 from kinetics_clips import ClipSpec, load_clips
@@ -29,13 +21,9 @@ TFDS = Path(sys.executable).with_name("tfds")
 def real(tmp_path_factory):
     """A data_dir into which `tfds build` has built the real clips."""
     data_dir = tmp_path_factory.mktemp("real")
-    done = subprocess.run(
-        [
-            *(TFDS, "build", "kinetics_clips/folder", "--imports", "kinetics_clips"),
-            *("--manual_dir", SHARED / "real_clips", "--data_dir", data_dir),
-        ],
-        capture_output=True,
-        text=True,
+    done = run_tensorflow(
+        *(TFDS, "build", "kinetics_clips/folder", "--imports", "kinetics_clips"),
+        *("--manual_dir", SHARED / "real_clips", "--data_dir", data_dir),
         cwd=data_dir,
     )
     assert done.returncode == 0, done.stderr
@@ -135,19 +123,13 @@ PACKAGE = Path(kinetics_clips.__file__).parent
     ],
     ids=["inside", "repository", "directory", "module"],
 )
-def test_tfds_build_by_path_and_by_json(tmp_path, monkeypatch, cwd, dataset):
+def test_tfds_build_by_path_and_by_json(tmp_path, cwd, dataset):
     """The other doors of TFDS's own command, on the tiny fake of the sources."""
     config = '{"release": "k400", "short_side": 32, "jpeg_quality": 50}'
-    monkeypatch.chdir(cwd or tmp_path)
-    done = run_tensorflow_script(
-        f"""
-import runpy, sys
-sys.argv[0] = {str(TFDS)!r}
-sys.path[0] = {str(TFDS.parent)!r}
-runpy.run_path(sys.argv[0], run_name="__main__")
-""",
-        *("build", *dataset, "--config", config),
+    done = run_tensorflow(
+        *(TFDS, "build", *dataset, "--config", config),
         *("--manual_dir", DUMMY_DATA, "--data_dir", tmp_path),
+        cwd=cwd or tmp_path,
     )
     assert done.returncode == 0, done.stderr
     ds = tfds.load("kinetics_clips/k400_32px_q50", split="train", data_dir=tmp_path)
@@ -167,7 +149,7 @@ def test_both_commands_build_the_same(tmp_path):
             *("--manual_dir", DUMMY_DATA, "--data_dir", theirs),
         ],
     ):
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        done = run_tensorflow(*command, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     one = tfds.builder("kinetics_clips/k400", data_dir=ours)
     other = tfds.builder("kinetics_clips/k400", data_dir=theirs)

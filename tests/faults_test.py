@@ -11,7 +11,6 @@ import os
 import shutil
 import struct
 import subprocess
-import sys
 import tarfile
 import tracemalloc
 from pathlib import Path
@@ -22,16 +21,10 @@ import faulty_disk
 import hostile
 import numpy as np
 import pytest
-from conftest import (
-    build,
-    numbers,
-    read_report,
-    run_script,
-    video_of,
-    write_tree,
-)
+from conftest import build, numbers, read_report, video_of, write_tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from processes import TensorFlowProcess, run_script, run_tensorflow
 
 import kinetics_clips
 from kinetics_clips import (
@@ -545,7 +538,7 @@ def test_a_disk_that_fails_is_not_the_end_of_a_video(tmp_path, suffix):
 
 
 def command(root: Path, data_dir: Path, *options: str) -> list:
-    words = [sys.executable, "-m", "kinetics_clips", "build", "folder"]
+    words = ["-m", "kinetics_clips", "build", "folder"]
     return [*words, "--manual-dir", root, "--data-dir", data_dir, *options]
 
 
@@ -554,20 +547,16 @@ def test_two_builds_at_once_give_one_dataset(tmp_path):
     write_tree(tmp_path / "videos", "train", {f"a/{n}": 12 for n in range(24)})
     data_dir = tmp_path / "data"
     running = [
-        subprocess.Popen(
-            command(tmp_path / "videos", data_dir, "--no-resume"),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        TensorFlowProcess(*command(tmp_path / "videos", data_dir, "--no-resume"))
         for _ in range(2)
     ]
-    printed = [one.communicate()[0] for one in running]
-    codes = sorted(one.returncode for one in running)
-    assert codes[0] == 0 and codes[1] in (0, 1), printed
-    for one, text in zip(running, printed, strict=True):
+    done = [one.wait() for one in running]
+    codes = sorted(one.returncode for one in done)
+    assert codes[0] == 0 and codes[1] in (0, 1), done
+    for one in done:
+        text = one.stderr if one.returncode else one.stdout
         line = "kinetics-clips: error: " if one.returncode else "Built kinetics_clips"
-        assert any(each.startswith(line) for each in text.splitlines()), text
+        assert any(each.startswith(line) for each in text.splitlines()), one
     directory = data_dir / "kinetics_clips/folder/2.0.0"
     source = ClipSource(directory, "train", ClipSpec(length=12), seed=0)
     assert len(source) == 24
@@ -584,8 +573,7 @@ def test_a_build_on_a_disk_over_the_network_leaves_nothing(tmp_path):
     mounted.mkdir()
     write_tree(disk / "videos", "train", {"a/one": 4})
     with faulty_disk.mounted(disk, mounted):
-        words = command(mounted / "videos", mounted / "data")
-        done = subprocess.run(words, capture_output=True, text=True)
+        done = run_tensorflow(*command(mounted / "videos", mounted / "data"))
     assert done.returncode == 0, done.stderr
     assert "WARNING" not in done.stderr
     assert os.listdir(disk / "data/kinetics_clips/folder") == ["2.0.0"]
@@ -601,9 +589,7 @@ def test_a_disk_that_may_only_be_read_is_a_clear_line(tmp_path):
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("nothing may be mounted here")
     try:
-        done = subprocess.run(
-            command(tmp_path / "videos", disk / "data"), capture_output=True, text=True
-        )
+        done = run_tensorflow(*command(tmp_path / "videos", disk / "data"))
     finally:
         subprocess.run(["umount", disk], check=True)
     assert done.returncode == 1

@@ -6,9 +6,9 @@ import uuid
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from conftest import run_script
 from hypothesis import given
 from hypothesis import strategies as st
+from processes import run_script
 
 import kinetics_clips
 from kinetics_clips import ClipSource, ClipSpec, load_clips, register_namespaces

@@ -6,8 +6,9 @@ import av
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from conftest import TRAIN, numbers, run_script
+from conftest import TRAIN, numbers
 from PIL import Image
+from processes import run_script
 
 import kinetics_clips
 from kinetics_clips import frame_index, preview

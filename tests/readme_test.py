@@ -9,14 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import (
-    REPOSITORY,
-    build,
-    marks_of,
-    run_script,
-    run_tensorflow_script,
-    write_tree,
-)
+from conftest import REPOSITORY, build, marks_of, write_tree
+from processes import run_tensorflow
 
 from kinetics_clips import demo, synthetic
 
@@ -72,7 +66,7 @@ def test_a_recipe_runs_as_it_is(directory, monkeypatch, recipe):
     blocks = PYTHON.findall(recipe)
     assert len(blocks) == recipe.count("```python")
     for code, expected in blocks:
-        done = run_script(code)
+        done = run_tensorflow("-c", code)
         assert done.returncode == 0, done.stderr
         assert done.stdout.endswith(expected)
 
@@ -87,5 +81,5 @@ def test_the_keras_recipe_takes_videos_of_several_sizes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (recipe,) = (text for text in RECIPES if text.startswith("Keras"))
     (code,) = (code for code, _ in PYTHON.findall(recipe))
-    done = run_tensorflow_script(code)
+    done = run_tensorflow("-c", code)
     assert done.returncode == 0, done.stderr

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from conftest import needs, run_script, run_tensorflow_script
+from conftest import needs
+from processes import run_script, run_tensorflow
 
 from kinetics_clips import ClipSource, ClipSpec
 
@@ -213,7 +214,8 @@ def test_model_garden_reads_frames_by_name(data_dir):
     As of https://github.com/tensorflow/models/tree/master/official: no code of it, and
     none of this package, which its trainers do not import.
     """
-    done = run_tensorflow_script(
+    done = run_tensorflow(
+        "-c",
         """
 import sys
 import tensorflow as tf

@@ -4,7 +4,7 @@ import threading
 import time
 
 import pytest
-from conftest import run_tensorflow_script
+from processes import run_tensorflow
 
 from kinetics_clips.threads import Tasks
 
@@ -61,7 +61,8 @@ def test_many_callers_share_the_threads():
 def test_an_iterator_that_ends_under_a_lock_of_python_does_not_hang(data_dir):
     # What holds the lock may collect garbage, and an iterator with it, whose end waits
     # for the clips that are being read.
-    done = run_tensorflow_script(
+    done = run_tensorflow(
+        "-c",
         """
 import concurrent.futures.thread as executors, sys
 from kinetics_clips import ClipSpec, load_clips

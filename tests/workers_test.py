@@ -16,7 +16,8 @@ from pathlib import Path
 import pebble
 import psutil
 import pytest
-from conftest import run_script, workers_of, write_tree
+from conftest import workers_of, write_tree
+from processes import run_script
 
 from kinetics_clips import frames, videos, workers
 from kinetics_clips.frames import EncodeSettings, VideoError
