@@ -17,11 +17,6 @@ from processes import run_tensorflow
 import kinetics_clips
 from kinetics_clips import beam_pipeline, frames, videos
 
-TWO_PROCESSES = [
-    "--direct_running_mode=multi_processing",
-    "--direct_num_workers=2",
-]
-
 
 @pytest.fixture(scope="module")
 def manual_dir(tmp_path_factory) -> Path:
@@ -60,11 +55,7 @@ def assert_same(one, other) -> None:
 
 @pytest.mark.slow
 def test_a_pipeline_builds_what_one_machine_builds(tmp_path, manual_dir, local):
-    download = {
-        "beam_runner": "FnApiRunner",
-        "beam_options": PipelineOptions(TWO_PROCESSES),
-    }
-    builder = build(manual_dir, tmp_path, download)
+    builder = build(manual_dir, tmp_path, {"beam_runner": "FnApiRunner"})
     assert len(records(builder, "train")) == 5
     assert_same(local, builder)
     names = {path.name for path in Path(builder.data_path).iterdir()}
@@ -75,7 +66,7 @@ def test_a_pipeline_builds_what_one_machine_builds(tmp_path, manual_dir, local):
 
 
 @pytest.mark.slow
-def test_tfds_build_passes_a_pipeline_on(tmp_path, manual_dir, local):
+def test_tfds_build_passes_a_pipeline_of_two_processes_on(tmp_path, manual_dir, local):
     done = run_tensorflow(
         Path(sys.executable).with_name("tfds"),
         *("build", "kinetics_clips/folder", "--imports", "kinetics_clips"),
@@ -139,7 +130,7 @@ def prepare(tmp_path, resume_dir=None, **download) -> None:
         ({"beam_runner": beam.runners.DirectRunner()}, ".*DirectRunner"),
         ({"beam_runner": "TestDirectRunner"}, "TestDirectRunner"),
         ({"beam_runner": "bundlebaseddirect"}, "BundleBasedDirectRunner"),
-        ({"beam_options": PipelineOptions(TWO_PROCESSES)}, "None"),
+        ({"beam_options": PipelineOptions(["--direct_num_workers=2"])}, "None"),
         ({"beam_options": PipelineOptions(["--runner=direct"])}, ".*DirectRunner"),
     ],
 )

@@ -325,14 +325,14 @@ def test_hosts_share_every_epoch(ten_videos):
     assert sorted(itertools.chain(*shares)) == sorted(everything)
     ds = [share(i, seed=1) for i in range(4)]
     seen, epochs = set(), set()
-    for _ in range(9):
+    for _ in range(5):
         shares = [ids(d) for d in ds]
         assert [len(s) for s in shares] == [2] * 4
         assert len(set(itertools.chain(*shares))) == 8  # disjoint
         seen |= set(itertools.chain(*shares))
         epochs.add(tuple(sorted(shares[0])))
     assert seen == everything
-    assert len(epochs) > 4
+    assert len(epochs) > 2
     assert len(ds[0]) == 1
 
 

@@ -1,5 +1,6 @@
 """Fixtures: small videos whose frames carry their own number, and a dataset of them."""
 
+import collections
 import contextlib
 import csv
 import importlib.util
@@ -17,7 +18,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 import kinetics_clips
-from kinetics_clips import frame_index, synthetic
+from kinetics_clips import frame_index, synthetic, workers
 from kinetics_clips.annotations import Annotation
 from kinetics_clips.sources import File
 from kinetics_clips.videos import Video
@@ -52,6 +53,14 @@ def needs(library: str):
     """Marks a test that needs a library of the extra [recipes]."""
     recipes, skip = marks_of(library)
     return lambda test: recipes(skip(test))
+
+
+def pytest_collection_modifyitems(items):
+    """Puts files of many slow tests first: the last ones decide when all is done."""
+    num_slow = collections.Counter(
+        item.path for item in items if item.get_closest_marker("slow")
+    )
+    items.sort(key=lambda item: -num_slow[item.path])
 
 
 HEIGHT, WIDTH = 96, 128
@@ -122,6 +131,48 @@ def workers_of(process: psutil.Process) -> list[psutil.Process]:
             if any(word.startswith("pebble_pool_worker") for word in child.cmdline()):
                 found.append(child)
     return found
+
+
+class _PoolThatGoesOn(workers.Pool):
+    """A pool that, when it is closed, leaves its workers to the next one of as many.
+
+    To start some takes longer than to encode videos as tiny as ours.
+    """
+
+    def __init__(self, num_workers: int | None = None):
+        super().__init__(num_workers)
+        self._processes = _free.pop(self._num_workers, None)
+
+    def close(self) -> None:
+        processes = self._processes
+        if processes and not processes.busy and self._num_workers not in _free:
+            _free[self._num_workers], self._processes = processes, None
+        super().close()
+
+
+_free: dict[int, object] = {}  # by their number: workers that wait for a pool
+_Pool = workers.Pool
+
+
+def _end_workers() -> None:
+    while _free:
+        _, processes = _free.popitem()
+        processes.end()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _workers_go_on():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "Pool", _PoolThatGoesOn)
+        yield
+    _end_workers()
+
+
+@pytest.fixture
+def own_workers(monkeypatch):
+    """Lets every pool start and end workers of its own, as it does for users."""
+    _end_workers()
+    monkeypatch.setattr(workers, "Pool", _Pool)
 
 
 @pytest.fixture(scope="session")

@@ -348,6 +348,7 @@ def test_settings_reach_the_frames(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("own_workers")
 def test_max_examples_per_split_ends_the_workers(tmp_path):
     write_tree(tmp_path / "videos", "train", {f"a/{i}": 5 for i in range(30)})
     builder = Builder(config="folder", data_dir=tmp_path / "data")

@@ -22,6 +22,8 @@ from processes import run_script
 from kinetics_clips import frames, videos, workers
 from kinetics_clips.frames import EncodeSettings, VideoError
 
+pytestmark = pytest.mark.usefixtures("own_workers")
+
 SETTINGS = EncodeSettings(short_side=64, jpeg_quality=85)
 
 
