@@ -7,7 +7,7 @@ ROOT = pathlib.Path(__file__).parent
 # Read as text: importing the package here would need what it is about to install.
 VERSION = re.search(
     r'^__version__ = "(.+)"$',
-    (ROOT / "kinetics_clips" / "__init__.py").read_text(encoding="utf-8"),
+    (ROOT / "kinetics_clips" / "version.py").read_text(encoding="utf-8"),
     re.MULTILINE,
 ).group(1)
 
@@ -25,9 +25,11 @@ setuptools.setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",  # those that `.ci/run` tries are in the classifiers
-    packages=["kinetics_clips"],
+    packages=setuptools.find_packages(include=["kinetics_clips", "kinetics_clips.*"]),
     package_data={
-        "kinetics_clips": ["labels/*.txt", "templates/*.html", "py.typed"],
+        "kinetics_clips": ["py.typed"],
+        "kinetics_clips.show": ["templates/*.html"],
+        "kinetics_clips.write": ["labels/*.txt"],
     },
     install_requires=[
         # From the lowest to the highest major version that the tests have passed with.
@@ -64,7 +66,9 @@ setuptools.setup(
         # What the README's recipes feed, and nothing else needs: gigabytes.
         "recipes": ["grain>=0.2.12", "jax>=0.5", "torch>=2.6"],
     },
-    entry_points={"console_scripts": ["kinetics-clips = kinetics_clips.cli:main"]},
+    entry_points={
+        "console_scripts": ["kinetics-clips = kinetics_clips.command.cli:main"]
+    },
     classifiers=[
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",

@@ -51,7 +51,7 @@ import tables
 import tensorflow_datasets as tfds
 
 import kinetics_clips
-from kinetics_clips import frames, report, videos, workers
+from kinetics_clips.write import frames, report, videos, workers
 
 _SHORT_SIDE, _JPEG_QUALITY = 256, 85  # the builder's defaults
 

@@ -1,8 +1,8 @@
 """Makes videos as nobody should, and as cameras do: for `soak.py` and the tests.
 
-The frames of all of them carry their number (`kinetics_clips.synthetic`), so that what
-was stored of one can be told from what should have been; and what the ffmpeg program
-shows of one is at hand.
+The frames of all of them carry their number (`kinetics_clips.command.synthetic`), so
+that what was stored of one can be told from what should have been; and what the ffmpeg
+program shows of one is at hand.
 """
 
 import fractions
@@ -19,7 +19,7 @@ import cv2
 import imageio_ffmpeg
 import numpy as np
 
-from kinetics_clips import synthetic
+from kinetics_clips.command import synthetic
 
 HEIGHT, WIDTH = 96, 128
 

@@ -23,10 +23,10 @@ import simplejpeg
 from odd_cases import Odd
 from shown import Shown, show
 
-from kinetics_clips import frames, workers
-from kinetics_clips.annotations import Annotation
-from kinetics_clips.sources import File
-from kinetics_clips.videos import Video
+from kinetics_clips.write import frames, workers
+from kinetics_clips.write.annotations import Annotation
+from kinetics_clips.write.sources import File
+from kinetics_clips.write.videos import Video
 
 # As they are; scaled; and at an even rate, which is the third's `fps`.
 _AS_THEY_ARE, _SCALED, _EVEN = _SETTINGS = (

@@ -53,8 +53,8 @@ import tensorflow_datasets as tfds
 from tables import Row
 
 import kinetics_clips
-from kinetics_clips import frame_index
-from kinetics_clips.frame_index import FrameIndex
+from kinetics_clips.store import frame_index
+from kinetics_clips.store.frame_index import FrameIndex
 
 _KIND = generated.Kind("small", 340, 256, 500_000, num_frames=300, num_different=24)
 _QUALITY = 75
@@ -628,7 +628,7 @@ def _of_scale(data: Data, name: str):
 
 
 def _memory_of(data: Data, name: str) -> dict:
-    importlib.import_module("kinetics_clips.clips")  # brings TensorFlow
+    importlib.import_module("kinetics_clips.read.clips")  # brings TensorFlow
     before = _memory("VmRSS")
     start = time.perf_counter()
     batches = iter(_of_scale(data, name))

@@ -27,7 +27,7 @@ import psutil
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from kinetics_clips import synthetic
+from kinetics_clips.command import synthetic
 
 _CLASSES = 20
 

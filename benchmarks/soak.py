@@ -56,10 +56,12 @@ import tables
 import tensorflow_datasets as tfds
 
 import kinetics_clips
-from kinetics_clips import ClipSource, ClipSpec, frames, synthetic, workers
-from kinetics_clips.annotations import Annotation
-from kinetics_clips.sources import File
-from kinetics_clips.videos import Video
+from kinetics_clips import ClipSource, ClipSpec
+from kinetics_clips.command import synthetic
+from kinetics_clips.write import frames, workers
+from kinetics_clips.write.annotations import Annotation
+from kinetics_clips.write.sources import File
+from kinetics_clips.write.videos import Video
 
 # At its best quality JPEG keeps the luma even of the noise that a damaged frame may be.
 _SETTINGS = frames.EncodeSettings(short_side=None, jpeg_quality=100, fps=None)
@@ -403,7 +405,8 @@ def _build_quietly(manual_dir: Path, data_dir: Path) -> int:
     """Builds without looking at the room first; returns the exit code."""
     script = (
         "import sys\n"
-        "from kinetics_clips import check, cli\n"
+        "from kinetics_clips.command import cli\n"
+        "from kinetics_clips.write import check\n"
         "check.require_room = lambda needs: None\n"
         "sys.exit(cli.main(sys.argv[1:]))\n"
     )

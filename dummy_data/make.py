@@ -7,7 +7,7 @@ The tree serves the config `k400` (annotations and file names) and the config `f
 import csv
 import pathlib
 
-from kinetics_clips import synthetic
+from kinetics_clips.command import synthetic
 
 ROOT = pathlib.Path(__file__).parent
 NUM_FRAMES = 8

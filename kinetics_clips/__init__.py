@@ -12,32 +12,31 @@ import TensorFlow.
 import importlib
 from typing import TYPE_CHECKING
 
-from kinetics_clips import command_start
+from kinetics_clips.command import startup
+from kinetics_clips.version import __version__ as __version__
 
-if command_start.is_command():  # all else takes a second to import
-    command_start.prepare()
+if startup.is_command():  # all else takes a second to import
+    startup.prepare()
 
-if not command_start.is_worker():
+if not startup.is_worker():
     # What registers the dataset with TFDS: half a second that those need not wait.
     from kinetics_clips import kinetics_clips_dataset_builder  # noqa: F401
 
 if TYPE_CHECKING:
     from kinetics_clips import testing
-    from kinetics_clips.clip_source import ClipSource
-    from kinetics_clips.clips import load_clips
-    from kinetics_clips.datasets import label_name
-    from kinetics_clips.decoding import EncodedFrames
-    from kinetics_clips.frame_index import FrameIndexError, UnreadableVideoError
     from kinetics_clips.kinetics_clips_dataset_builder import (
         Builder,
         KineticsClipsConfig,
     )
-    from kinetics_clips.namespaces import register_namespaces
-    from kinetics_clips.preview import show_clips
-    from kinetics_clips.streaming import read_config, sample_clip
-    from kinetics_clips.windows import VIEWS_1X3, VIEWS_4X3, VIEWS_10X3, ClipSpec
-
-__version__ = "0.1.0"
+    from kinetics_clips.read.clip_source import ClipSource
+    from kinetics_clips.read.clips import load_clips
+    from kinetics_clips.read.decoding import EncodedFrames
+    from kinetics_clips.read.streaming import read_config, sample_clip
+    from kinetics_clips.read.windows import VIEWS_1X3, VIEWS_4X3, VIEWS_10X3, ClipSpec
+    from kinetics_clips.show.preview import show_clips
+    from kinetics_clips.store.datasets import label_name
+    from kinetics_clips.store.frame_index import FrameIndexError, UnreadableVideoError
+    from kinetics_clips.store.namespaces import register_namespaces
 
 __all__ = [
     "VIEWS_1X3",
@@ -62,22 +61,22 @@ __all__ = [
 # Where each name is, imported on first use: some need TensorFlow, which takes seconds
 # to import, codecs, or TFDS's registry of namespaces. `show_clips` draws.
 _LAZY = {
-    "VIEWS_1X3": "windows",
-    "VIEWS_4X3": "windows",
-    "VIEWS_10X3": "windows",
+    "VIEWS_1X3": "read.windows",
+    "VIEWS_4X3": "read.windows",
+    "VIEWS_10X3": "read.windows",
     "Builder": "kinetics_clips_dataset_builder",
-    "ClipSource": "clip_source",
-    "ClipSpec": "windows",
-    "EncodedFrames": "decoding",
-    "FrameIndexError": "frame_index",
+    "ClipSource": "read.clip_source",
+    "ClipSpec": "read.windows",
+    "EncodedFrames": "read.decoding",
+    "FrameIndexError": "store.frame_index",
     "KineticsClipsConfig": "kinetics_clips_dataset_builder",
-    "UnreadableVideoError": "frame_index",
-    "label_name": "datasets",
-    "load_clips": "clips",
-    "read_config": "streaming",
-    "register_namespaces": "namespaces",
-    "sample_clip": "streaming",
-    "show_clips": "preview",
+    "UnreadableVideoError": "store.frame_index",
+    "label_name": "store.datasets",
+    "load_clips": "read.clips",
+    "read_config": "read.streaming",
+    "register_namespaces": "store.namespaces",
+    "sample_clip": "read.streaming",
+    "show_clips": "show.preview",
 }
 
 

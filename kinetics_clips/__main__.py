@@ -2,6 +2,6 @@
 
 import sys
 
-from kinetics_clips.cli import main
+from kinetics_clips.command.cli import main
 
 sys.exit(main())

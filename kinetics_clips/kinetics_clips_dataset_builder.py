@@ -14,23 +14,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow_datasets as tfds
 
-from kinetics_clips import (
-    annotations,
-    build_dirs,
-    files,
-    frame_index,
-    progress,
-    report,
-    resume,
-    serializing,
-    videos,
-)
-from kinetics_clips.sources import as_utf8, in_utf8
-from kinetics_clips.videos import RELEASES, Found, Video
+from kinetics_clips import files, progress
+from kinetics_clips.store import build_dirs, frame_index
+from kinetics_clips.version import __version__
+from kinetics_clips.write import annotations, report, resume, serializing, videos
+from kinetics_clips.write.sources import as_utf8, in_utf8
+from kinetics_clips.write.videos import RELEASES, Found, Video
 
 if TYPE_CHECKING:  # readers import this module too, and need no video codec
-    from kinetics_clips.frames import EncodedVideo, EncodeSettings, VideoError
-    from kinetics_clips.workers import Pool
+    from kinetics_clips.write.frames import EncodedVideo, EncodeSettings, VideoError
+    from kinetics_clips.write.workers import Pool
 
 _log = logging.getLogger(__name__)
 
@@ -229,7 +222,7 @@ https://github.com/cvdfoundation/kinetics-dataset
     @property
     def num_workers(self) -> int:
         """Processes that decode."""
-        from kinetics_clips import workers
+        from kinetics_clips.write import workers
 
         return self._num_workers or workers.num_cores()
 
@@ -272,7 +265,7 @@ https://github.com/cvdfoundation/kinetics-dataset
           ValueError: If `resume_dir` is of a build with other settings.
           OSError: If a video cannot be kept.
         """
-        from kinetics_clips import frames
+        from kinetics_clips.write import frames
 
         settings = self._settings()
         if self._resume_dir and self._store is None:
@@ -307,7 +300,7 @@ https://github.com/cvdfoundation/kinetics-dataset
     @contextlib.contextmanager
     def _workers(self) -> Iterator["Pool"]:
         """Gives the processes that encode, which end with the outermost context."""
-        from kinetics_clips.workers import Pool
+        from kinetics_clips.write.workers import Pool
 
         if self._pool:
             yield self._pool
@@ -319,7 +312,7 @@ https://github.com/cvdfoundation/kinetics-dataset
                 self._pool = None
 
     def _settings(self) -> "EncodeSettings":
-        from kinetics_clips.frames import EncodeSettings
+        from kinetics_clips.write.frames import EncodeSettings
 
         config = self.builder_config
         return EncodeSettings(
@@ -387,7 +380,7 @@ https://github.com/cvdfoundation/kinetics-dataset
             build_dirs.log_left_over(store.directory, error)
 
     def _write_page(self) -> None:
-        from kinetics_clips import report_page
+        from kinetics_clips.show import report_page
 
         try:
             report_page.write(self, self._rows)
@@ -489,7 +482,7 @@ https://github.com/cvdfoundation/kinetics-dataset
             if self.info.file_format is tfds.core.FileFormat.TFRECORD:
                 frame_index.build(self, self.num_workers)
         if self._on_beam:
-            from kinetics_clips import beam_pipeline
+            from kinetics_clips.write import beam_pipeline
 
             self._rows += beam_pipeline.take_rows(Path(self.data_path))
         order = [*annotations.SPLITS, videos.NO_SPLIT]
@@ -506,11 +499,10 @@ https://github.com/cvdfoundation/kinetics-dataset
             self._store.finish(self.info.metadata["built"])
 
     def _versions(self) -> dict[str, str]:
-        import kinetics_clips
-        from kinetics_clips import frames
+        from kinetics_clips.write import frames
 
         return {
-            "kinetics_clips": kinetics_clips.__version__,
+            "kinetics_clips": __version__,
             "python": platform.python_version(),
             "tensorflow_datasets": tfds.__version__,
             **frames.LIBRARIES,
@@ -566,7 +558,7 @@ https://github.com/cvdfoundation/kinetics-dataset
 
     def _require_beam(self, download_config) -> None:
         try:
-            from kinetics_clips import beam_pipeline
+            from kinetics_clips.write import beam_pipeline
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError(
                 f"Builds on Beam need its package, got: {error}. Install it: pip "
@@ -589,7 +581,7 @@ https://github.com/cvdfoundation/kinetics-dataset
             )
 
     def _beam_examples(self, split: str, to_encode: list[Video]):
-        from kinetics_clips import beam_pipeline
+        from kinetics_clips.write import beam_pipeline
 
         return beam_pipeline.examples(
             to_encode, self._settings(), _example, Path(self.data_path), split

@@ -10,12 +10,15 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 
-from kinetics_clips import annotations, datasets, progress, synthetic, videos
+from kinetics_clips import progress
+from kinetics_clips.command import synthetic
 from kinetics_clips.kinetics_clips_dataset_builder import (
     Builder,
     KineticsClipsConfig,
     require,
 )
+from kinetics_clips.store import datasets
+from kinetics_clips.write import annotations, videos
 
 _MAX_FRAMES = 1 << synthetic.NUM_BLOCKS
 _MIN_SIZE = (32, 48)  # in which a number can be read

@@ -27,18 +27,10 @@ from hypothesis import strategies as st
 from processes import TensorFlowProcess, run_script, run_tensorflow
 
 import kinetics_clips
-from kinetics_clips import (
-    ClipSource,
-    ClipSpec,
-    annotations,
-    frame_index,
-    frames,
-    sources,
-    synthetic,
-    tfrecords,
-    videos,
-    workers,
-)
+from kinetics_clips import ClipSource, ClipSpec
+from kinetics_clips.command import synthetic
+from kinetics_clips.store import frame_index, tfrecords
+from kinetics_clips.write import annotations, frames, sources, videos, workers
 
 SETTINGS = frames.EncodeSettings(short_side=None, jpeg_quality=95, fps=None)
 
@@ -165,10 +157,10 @@ def test_giant_pictures_take_no_memory(tmp_path, clip_bytes, size):
 _ENCODE = """
 import resource, sys
 from pathlib import Path
-from kinetics_clips import frames, workers
-from kinetics_clips.annotations import Annotation
-from kinetics_clips.sources import File
-from kinetics_clips.videos import Video
+from kinetics_clips.write import frames, workers
+from kinetics_clips.write.annotations import Annotation
+from kinetics_clips.write.sources import File
+from kinetics_clips.write.videos import Video
 
 settings = frames.EncodeSettings(short_side=None, jpeg_quality=95, fps=None)
 videos = [

@@ -23,8 +23,10 @@ from conftest import (
 )
 
 import kinetics_clips
-from kinetics_clips import synthetic, tfrecords, workers
+from kinetics_clips.command import synthetic
 from kinetics_clips.kinetics_clips_dataset_builder import Builder, KineticsClipsConfig
+from kinetics_clips.store import tfrecords
+from kinetics_clips.write import workers
 
 
 @pytest.mark.slow

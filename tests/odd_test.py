@@ -9,7 +9,8 @@ import odd_cases
 import pytest
 from odd_cases import Odd
 
-from kinetics_clips import frames, synthetic
+from kinetics_clips.command import synthetic
+from kinetics_clips.write import frames
 
 
 def test_names_in_the_list_are_unique():

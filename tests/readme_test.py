@@ -12,7 +12,7 @@ import pytest
 from conftest import REPOSITORY, build, marks_of, write_tree
 from processes import run_tensorflow
 
-from kinetics_clips import demo, synthetic
+from kinetics_clips.command import demo, synthetic
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 BEFORE, RECIPES, AFTER = re.split(r"^## (?=Recipes\n|Build\n)", README, flags=re.M)

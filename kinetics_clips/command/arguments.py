@@ -1,0 +1,311 @@
+"""The options of the `kinetics-clips` command, and its help."""
+
+import argparse
+from pathlib import Path
+
+import tensorflow_datasets as tfds
+
+from kinetics_clips import files
+from kinetics_clips import kinetics_clips_dataset_builder as dataset_builder
+from kinetics_clips.read import windows
+from kinetics_clips.version import __version__
+from kinetics_clips.write import check
+
+DATA_DIR = Path(files.absolute(tfds.core.constants.DATA_DIR))
+
+_EXAMPLES = """\
+examples:
+  kinetics-clips demo
+  kinetics-clips check k400 --manual-dir /data/k400
+  kinetics-clips build k400 --manual-dir /data/k400 --data-dir /big/disk
+  kinetics-clips preview kinetics_clips/k400 --data-dir /big/disk --crop 224
+
+exit codes:
+  0    done
+  1    an error, in one line on standard error; --debug shows where
+  2    options that cannot be understood
+  130  stopped by Ctrl-C or SIGTERM; the same `build` goes on from there
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns what parses a command line; `command` is the command's name."""
+    parser = argparse.ArgumentParser(
+        prog="kinetics-clips",
+        description="Build TFDS datasets of video frames; read random clips back.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--debug", action="store_true", help="show where an error comes from"
+    )
+
+    demo = commands.add_parser(
+        "demo",
+        parents=[common],
+        help="make videos, build a dataset of them, load clips, draw them",
+        epilog="example: kinetics-clips demo",
+    )
+    demo.add_argument(
+        "--data-dir",
+        type=_local,
+        default=Path("kinetics_clips_demo"),
+        metavar="DIR",
+        help="where all of it goes (default: ./kinetics_clips_demo)",
+    )
+
+    look = commands.add_parser(
+        "check",
+        parents=[common, _build_options()],
+        help="tell whether a copy of the videos is complete, and what a build costs",
+        epilog="example: kinetics-clips check k400 --manual-dir /data/k400",
+    )
+    look.add_argument(
+        "--sample",
+        type=int,
+        default=check.SAMPLE,
+        metavar="N",
+        help="videos to encode for what a build costs; 0 = none (default: "
+        f"{check.SAMPLE})",
+    )
+    look.add_argument(
+        "--decode", action="store_true", help="decode all videos, to find the bad ones"
+    )
+    look.add_argument(
+        "--report",
+        type=_path,
+        metavar="FILE",
+        help="write a row for every annotated video and every video file, as CSV",
+    )
+
+    build = commands.add_parser(
+        "build",
+        parents=[common, _build_options()],
+        help="build a dataset; goes on where an interrupted build stopped",
+        epilog="example: kinetics-clips build folder --manual-dir ~/my_videos",
+    )
+    build.add_argument(
+        "--allow-missing",
+        action="store_true",
+        help="build even if under half of the annotated videos are there",
+    )
+    build.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="build a dataset of that name anew; it takes the old one's place at the "
+        "end",
+    )
+    build.add_argument(
+        "--num-shards",
+        type=int,
+        metavar="N",
+        help="files of each split (default: TFDS's choice, of about 1 GiB)",
+    )
+
+    index = commands.add_parser(
+        "index",
+        parents=[common],
+        help="index the frames of a prepared dataset, and verify it; builds do both",
+        epilog="example: kinetics-clips index kinetics_clips/k400",
+    )
+    _add_dataset(index)
+    _add_workers(index)
+
+    preview = commands.add_parser(
+        "preview",
+        parents=[common],
+        help="draw clips as a model will see them, as a picture or a video",
+        epilog="example: kinetics-clips preview kinetics_clips/k400 --crop 224 "
+        "--class archery --out archery.webm",
+    )
+    _add_dataset(preview)
+    preview.add_argument(
+        "--split", default="train", help="any TFDS split expression (default: train)"
+    )
+    preview.add_argument(
+        "--num", type=int, default=6, metavar="N", help="of videos (default: 6)"
+    )
+    preview.add_argument(
+        "--class", dest="class_name", metavar="NAME", help="of this class only"
+    )
+    preview.add_argument(
+        "--out",
+        type=_path,
+        default=Path("clips.png"),
+        metavar="FILE",
+        help=".png for a sheet, a row a clip; .webm for moving ones (default: "
+        "clips.png)",
+    )
+    preview.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of all draws (default: 0)"
+    )
+    preview.add_argument(
+        "--epoch", type=int, default=0, metavar="N", help="the first is 0 (default: 0)"
+    )
+    preview.add_argument(
+        "--frames",
+        type=int,
+        default=8,
+        metavar="N",
+        help="of each clip in a sheet, evenly spaced (default: 8)",
+    )
+    _add_spec(preview)
+
+    report = commands.add_parser(
+        "report",
+        parents=[common],
+        help="make a dataset's build_report.html anew, of its build_report.csv",
+        epilog="example: kinetics-clips report kinetics_clips/k400",
+    )
+    _add_dataset(report)
+    return parser
+
+
+def _add_spec(parser: argparse.ArgumentParser) -> None:
+    """Adds the fields of a `ClipSpec`."""
+    spec = parser.add_argument_group("what a clip is, as ClipSpec says it")
+    for name, default, what in (
+        ("--length", 64, "frames of a clip (default: 64)"),
+        ("--stride", 1, "stored frames from one to the next (default: 1)"),
+        ("--crop", None, "side of a square, in pixels (default: whole frames)"),
+        ("--size", None, "pixels to scale to (default: as it is)"),
+    ):
+        spec.add_argument(name, type=int, default=default, metavar="N", help=what)
+    spec.add_argument(
+        "--fps", type=float, metavar="N", help="frames a second, instead of --stride"
+    )
+    spec.add_argument(
+        "--windows",
+        type=lambda text: int(text) if text.isdecimal() else text,
+        default=windows.RANDOM,
+        metavar="W",
+        help="random, center, or a number of them (default: random)",
+    )
+    spec.add_argument(
+        "--crops",
+        default=windows.RANDOM,
+        choices=[windows.RANDOM, windows.CENTER, windows.THREE],
+        help="where a crop is (default: random)",
+    )
+    spec.add_argument(
+        "--area",
+        type=float,
+        nargs=2,
+        metavar=("LEAST", "MOST"),
+        help="instead of --crop: share of the frame that a random box has",
+    )
+    spec.add_argument("--flip", action="store_true", help="mirror half of all clips")
+
+
+def _add_dataset(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "dataset",
+        metavar="DATASET",
+        help="a TFDS name or the directory of a prepared dataset",
+    )
+    _add_data_dir(parser, "where a name is looked for")
+
+
+def _build_options() -> argparse.ArgumentParser:
+    """Returns what all commands take that build, or look at what would be built."""
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument(
+        "config",
+        choices=dataset_builder.RELEASES,
+        metavar="CONFIG",
+        help=" or ".join(dataset_builder.RELEASES),
+    )
+    options.add_argument(
+        "--manual-dir",
+        type=_local,
+        required=True,
+        metavar="DIR",
+        help="where the videos are",
+    )
+    options.add_argument(
+        "--name", default="", help="of the config (default: made from the other values)"
+    )
+    _add_data_dir(options, "where the dataset goes")
+    options.add_argument(
+        "--short-side",
+        type=_whole_or_none,
+        default=256,
+        metavar="N",
+        help="pixels that a frame's shorter side is scaled down to, or 'none' "
+        "(default: 256)",
+    )
+    options.add_argument(
+        "--jpeg-quality",
+        type=int,
+        default=85,
+        metavar="N",
+        help="1 to 100 (default: 85)",
+    )
+    options.add_argument(
+        "--fps",
+        type=float,
+        metavar="N",
+        help="frames a second to store (default: every frame as it is)",
+    )
+    options.add_argument(
+        "--max-videos", type=int, metavar="N", help="of each split (default: all)"
+    )
+    options.add_argument(
+        "--skip-bad-rows",
+        action="store_true",
+        help="report rows of annotation files that cannot be understood, and go on "
+        "without them",
+    )
+    _add_workers(options)
+    resume = options.add_mutually_exclusive_group()
+    resume.add_argument(
+        "--resume-dir",
+        type=_local,
+        metavar="DIR",
+        help="where the frames of finished videos are kept until the build is complete "
+        "(default: DATA_DIR/downloads/kinetics_clips/NAME)",
+    )
+    resume.add_argument(
+        "--no-resume",
+        action="store_true",
+        help="keep none: half the disk, but an interrupted build starts over",
+    )
+    return options
+
+
+def _add_data_dir(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "--data-dir",
+        type=_local,
+        default=DATA_DIR,
+        metavar="DIR",
+        help=f"{what} (default: $TFDS_DATA_DIR or ~/tensorflow_datasets)",
+    )
+
+
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="processes (default: one a core)"
+    )
+
+
+def _local(text: str) -> Path:
+    if "://" in text:
+        raise argparse.ArgumentTypeError(f"must be a local directory, got {text}")
+    return _path(text)
+
+
+def _path(text: str) -> Path:
+    return Path(files.absolute(text))  # no shell expands the `~` of `--out=~/x`
+
+
+def _whole_or_none(text: str) -> int | None:
+    try:
+        return None if text.lower() == "none" else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number or 'none', got {text!r}"
+        ) from None
