@@ -81,6 +81,7 @@ def test_a_stream_that_is_lost_and_found_again_keeps_its_last_frames(tmp_path):
     assert len(got) == len(expected) > 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "count"), [("B-frames", 1200), ("VP9", 100), ("MJPEG", 100), ("AV1", 100)]
 )
@@ -233,6 +234,7 @@ def require_rows(path: Path) -> None:
     annotations.require_no_bad_rows(bad)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(
     content=st.one_of(
@@ -342,6 +344,7 @@ def tiny_config():
     return kinetics_clips.KineticsClipsConfig(jpeg_quality=30)
 
 
+@pytest.mark.slow
 def test_no_flipped_byte_of_a_shard_gives_other_pixels(small, tmp_path):
     directory, spec, clips = small
     copy = tmp_path / "2.0.0"
@@ -407,6 +410,7 @@ def test_no_flipped_byte_of_a_streamed_shard_gives_other_pixels(small, tmp_path)
 # Archives: see `sources_test.py` for those that are cut, lead out, or lie.
 
 
+@pytest.mark.slow
 def test_a_bomb_takes_no_memory(tmp_path):
     member = tarfile.TarInfo("train/a/bomb.mp4")
     member.size = sources.MAX_MEMBER_BYTES + 1

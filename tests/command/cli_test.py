@@ -665,6 +665,7 @@ def test_a_build_ends_with_an_index(tmp_path, videos, capsys):
         assert run("build", "folder", *options, "--overwrite", capsys=capsys)[0] == 0
 
 
+@pytest.mark.slow
 def test_preview_takes_all_fields_of_a_clip(data_dir, tmp_path, capsys):
     options = ["--data-dir", data_dir, "--num", 2, "--seed", 4, "--epoch", 1]
     options += ["--frames", 3, "--class", "blue", "--length", 6, "--windows", 2]

@@ -77,6 +77,7 @@ def test_load_clips_gives_frames_that_it_names(where, builder):
             )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [None, 3])
 def test_every_pass_is_a_new_epoch(where, batch_size):
     ds = load(where, batch_size=batch_size, seed=0)
@@ -120,10 +121,12 @@ def test_same_seed_same_clips_in_any_process(where):
     assert str([summaries(other) for _ in range(3)]) != here
 
 
+@pytest.mark.slow
 def test_without_a_seed_every_dataset_differs(where):
     assert summaries(load(where)) != summaries(load(where))
 
 
+@pytest.mark.slow
 def test_keras_fit_sees_new_windows_in_every_epoch(where):
     import keras
 
@@ -148,6 +151,7 @@ def test_keras_fit_sees_new_windows_in_every_epoch(where):
     assert len(set(epochs)) == 3
 
 
+@pytest.mark.slow
 def test_shuffle_false_keeps_the_stored_order(where, builder):
     stored = builder.as_dataset(split="train", shuffle_files=False)
     order = [e["video_id"].numpy().decode() for e in stored]
@@ -190,6 +194,7 @@ def test_streaming_shuffles_shards_and_windows(tmp_path):
     assert len(ds) == 12 == sum(1 for _ in ds)
 
 
+@pytest.mark.slow
 def test_shuffle_says_how_many_windows_of_a_stream(tmp_path):
     write_tree(tmp_path / "videos", "train", {f"a/{i:02d}": 1 for i in range(24)})
     builder = without_index(build(tmp_path / "videos", tmp_path))
@@ -206,6 +211,7 @@ def test_shuffle_says_how_many_windows_of_a_stream(tmp_path):
     assert last_first(True) > 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("indexed", [True, False])
 def test_batching_different_sizes_says_what_to_set(tmp_path, indexed):
     write_tree(tmp_path / "videos", "train", {"a/one": 4})
@@ -260,6 +266,7 @@ def test_load_clips_refuses_arguments_out_of_range(where, options, message):
         load(where, **options)
 
 
+@pytest.mark.slow
 def test_the_iterator_checkpoints(where, tmp_path):
     ds = load(where, batch_size=2, num_epochs=3, seed=5)
     iterator = iter(ds)
@@ -337,6 +344,7 @@ def test_hosts_share_every_epoch(ten_videos):
     assert len(ds[0]) == 1
 
 
+@pytest.mark.slow
 def test_as_supervised_gives_pairs(where):
     ds = load(where, batch_size=4, as_supervised=True, seed=1, epoch=0)
     assert [spec.dtype for spec in ds.element_spec] == [tf.uint8, tf.int64]
@@ -357,6 +365,7 @@ def test_views_have_an_axis_of_their_own(where, batch_size):
         assert clip["video"].shape[-5:] == (12, 6, 64, 64, 3)
 
 
+@pytest.mark.slow
 def test_the_log_says_once_that_records_are_streamed(data_dir, streamed_dir, caplog):
     clips_module._log_streaming.cache_clear()
     caplog.set_level("INFO", logger="kinetics_clips")

@@ -264,6 +264,7 @@ def test_fps_needs_the_feature(raw):
         )
 
 
+@pytest.mark.slow
 def test_seed_alone_and_video_id_set_the_clip(raw):
     spec = ClipSpec(length=4, crop=32)
 

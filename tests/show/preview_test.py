@@ -252,6 +252,7 @@ def test_clips_beyond_memory_are_refused(data_dir):
         preview.show_clips(NAME, "train", spec, data_dir=data_dir)
 
 
+@pytest.mark.slow
 def test_without_an_index_the_seed_chooses_videos(streamed_dir):
     firsts = {
         preview.show_clips(NAME, "train", SPEC, 1, seed=seed, data_dir=streamed_dir)

@@ -428,6 +428,7 @@ def contents_or_errors(directory: Path) -> list:
     return found
 
 
+@pytest.mark.slow
 def test_every_damaged_byte_of_an_index_is_noticed_or_harmless(
     directory, path, original
 ):
@@ -457,6 +458,7 @@ def test_every_damaged_byte_of_an_index_is_noticed_or_harmless(
     assert num_noticed > len(original) // 10
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(draw=st.data())
 def test_no_block_of_an_index_can_be_lost_or_moved(directory, path, original, draw):

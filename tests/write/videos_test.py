@@ -842,6 +842,7 @@ def test_find_kinetics_orders_alike_whichever_videos_have_a_file(tmp_path):
 # The real annotation files.
 
 
+@pytest.mark.slow
 @needs_shared
 def test_find_kinetics_reads_the_real_files_beside_each_other(tmp_path):
     for name in ("kinetics-400_val", "kinetics-400_test", "kinetics-600_val"):
@@ -1155,7 +1156,8 @@ def test_find_folder_says_what_is_not_seen_in_the_name_of_a_class(tmp_path, capl
     touch(
         tmp_path, "train/zum\u200bba/1.mp4", "train/a\u00a0b/1.mp4", "train/é 泳/1.mp4"
     )
-    videos.find(tmp_path, "folder")
+    with caplog.at_level(logging.WARNING):
+        videos.find(tmp_path, "folder")
     warned = [record.getMessage() for record in caplog.records]
     assert len(warned) == 2
     assert r"class 'a\xa0b' has characters that are not seen" in warned[0] + warned[1]

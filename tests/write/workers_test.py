@@ -48,6 +48,7 @@ def test_encode_all_yields_each_video_once(tmp_path):
     assert results["a/000"] == whole
 
 
+@pytest.mark.slow
 def test_encode_all_takes_videos_only_as_it_needs_them(tmp_path):
     to_encode = find(tmp_path, 30)
     taken = []
@@ -190,6 +191,7 @@ def with_one_that_raises(root: Path, error: Exception) -> list[videos.Video]:
     return to_encode
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "error",
     [
@@ -230,6 +232,7 @@ def test_what_no_video_can_have_caused_ends_the_build(tmp_path, error):
     assert not workers_of(psutil.Process())
 
 
+@pytest.mark.slow
 def test_a_bug_that_every_video_meets_ends_the_build_at_once(tmp_path):
     settings = EncodeSettings(short_side="256", jpeg_quality=85)
     start = time.monotonic()
@@ -255,6 +258,7 @@ def test_a_clock_that_jumps_costs_nothing(tmp_path, monkeypatch, step):
     assert sorted(outcomes) == ["stored"] * 7 + ["timeout"]
 
 
+@pytest.mark.slow
 def test_idle_workers_that_die_cost_nothing(tmp_path):
     to_encode = find(tmp_path, 12)
     results = workers.encode_all(to_encode, SETTINGS, num_workers=1)
@@ -269,6 +273,7 @@ def test_idle_workers_that_die_cost_nothing(tmp_path):
     assert not any(isinstance(result, VideoError) for _, result in outcomes)
 
 
+@pytest.mark.slow
 def test_a_video_that_breaks_every_pool_costs_one_video(tmp_path, monkeypatch):
     to_encode = find(tmp_path, 8)
     poison = to_encode[2]
@@ -290,6 +295,7 @@ def test_a_video_that_breaks_every_pool_costs_one_video(tmp_path, monkeypatch):
     assert list(outcomes.values()) == ["stored"] * 7
 
 
+@pytest.mark.slow
 def test_a_pool_that_breaks_before_it_looks_at_videos_costs_nothing(
     tmp_path, monkeypatch
 ):
