@@ -36,7 +36,7 @@ def open_new(path: Path) -> Iterator[BinaryIO]:
     Nothing is left of it where something is raised meanwhile.
 
     Args:
-      path: Of the file.
+      path: Path of the file.
 
     Yields:
       The file, to write and to read.
@@ -61,7 +61,7 @@ def named(path: str | os.PathLike) -> Iterator[None]:
     """Adds a path to errors of the system that have none, as those of a write.
 
     Raises:
-      OSError: As raised inside.
+      OSError: If one is raised inside; it names the path.
     """
     try:
         yield

@@ -78,16 +78,18 @@ class KineticsClipsConfig(tfds.core.BuilderConfig):
     own (letters, digits, `_`, `-`, `.`) to keep several folder datasets apart.
 
     Attributes:
-      name: Computed from the other values when empty.
-      release: `k400`, `k600`, `k700`, `k700_2020`, or `folder` for a tree of class
-        folders.
-      short_side: Pixels that the shorter side of a frame is scaled down to, its aspect
-        kept; None = as it is. 256 is what most published training recipes read.
-      jpeg_quality: In [1, 100]. 85 is about 14 KB a 340x256 frame.
-      fps: Stored frames a second, at most 1000, each the nearest in time to its place;
-        None = every frame as it is.
-      max_videos: Videos of each split, the first in the order of a hash of their id
-        among those that have a file; None = all.
+      name: Name of the config. Computed from the other values by default.
+      release: Release of Kinetics: `k400`, `k600`, `k700` or `k700_2020`; or `folder`
+        (the default) for a tree of class folders.
+      short_side: Length in pixels that the shorter side of a frame is scaled down to,
+        its aspect kept; None keeps every frame as it is. Defaults to 256, which most
+        published training recipes read.
+      jpeg_quality: JPEG quality, in [1, 100]. 85 (the default) takes about 14 KB for a
+        frame of 340x256.
+      fps: Stored frames per second, in (0, 1000], each the nearest in time to its
+        place. Defaults to None: every frame is stored.
+      max_videos: Number of videos to store of each split: the first ones in the order
+        of a hash of their id, of those that have a file. Defaults to None: all.
 
     Raises:
       ValueError: If a value is out of its range.
@@ -150,17 +152,22 @@ class KineticsClipsConfig(tfds.core.BuilderConfig):
 class Builder(tfds.core.GeneratorBasedBuilder):
     """Stores the frames of Kinetics videos, or of any videos in class folders.
 
-    Besides TFDS's own arguments it takes `num_workers`, the number of processes that
-    decode (default: the cores that this process may use), and `resume_dir`, a directory
-    of its own in which the frames of finished videos are kept until the build is
-    complete, so that it goes on there when it was interrupted (default: none), and
-    `skip_bad_rows`, whether rows of annotation files that cannot be understood are
-    reported and passed over instead of ending the build (default: no).
+    The directory of the finished dataset holds `build_report.csv`, with a row for every
+    annotated video and every video file that was found, but for those that `max_videos`
+    leaves out, and `build_report.html`, which shows it. `builder.info.metadata` holds
+    the totals, the config's values and the versions of what built it.
 
-    The finished dataset directory holds `build_report.csv`, a row for every annotated
-    video and every video file found, but for those that `max_videos` leaves out,
-    `build_report.html`, which shows it, and `builder.info.metadata` the totals, the
-    config's values and the versions of what built it.
+    The arguments of `tfds.core.GeneratorBasedBuilder`, such as `config` and `data_dir`,
+    are its arguments too.
+
+    Args:
+      num_workers: Number of processes that decode, in [1, 4096]. Defaults to the number
+        of cores that this process may use.
+      resume_dir: Directory of its own in which the frames of finished videos are kept
+        until the build is complete, so that it goes on there after it was interrupted.
+        Defaults to None: an interrupted build starts over.
+      skip_bad_rows: Whether rows of annotation files that cannot be understood are
+        reported and passed over, instead of ending the build. Defaults to False.
     """
 
     VERSION = tfds.core.Version("2.0.0")

@@ -70,8 +70,8 @@ class _Lines:
     """What is used of `tqdm`, as lines on standard error.
 
     Attributes:
-      n: How many are done.
-      total: Of how many; None = unknown.
+      n: Number of steps that are done.
+      total: Number of steps in all; None where it is unknown.
     """
 
     def __init__(

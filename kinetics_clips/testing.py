@@ -47,17 +47,20 @@ def make_dataset(
     class has a colour of its own.
 
     Args:
-      directory: Where it goes, as a `data_dir`.
-      config: `folder`, a release such as `k400`, or a config of your own: what code
-        that is tested asks for, as `kinetics_clips/k400` say.
-      num_videos: Split -> videos of it, each at least 1, of `train`, `validation` and
-        `test`; `{"train": 6, "validation": 3}` when None.
-      class_names: As folders may be called; a release's first three, or `class 0`,
-        `class 1` and `class 2`, when None.
-      num_frames: Of the videos, each in [1, 4096].
-      sizes: Of the frames, as (height, width) in pixels, even, at least (32, 48); the
-        config's `short_side`, 256 by default, is the most that is kept of them.
-      fps: Frames a second, of the videos.
+      directory: Directory that takes the dataset, as the `data_dir` of TFDS does.
+      config: Name of a config, `folder` by default or a release such as `k400`, or a
+        `KineticsClipsConfig`: the one that the code under test asks for.
+      num_videos: Number of videos of each split, at least 1, by the split's name:
+        `train`, `validation` or `test`. Defaults to
+        `{"train": 6, "validation": 3}`.
+      class_names: Names of the classes, which must be able to name folders. Defaults
+        to the first three of the release, or to `class 0`, `class 1` and `class 2`.
+      num_frames: Number of frames of each video, in [1, 4096]; one number for all, or
+        a sequence.
+      sizes: Sizes of the frames, (height, width) in pixels, even, at least (32, 48).
+        Frames whose short side is above the config's `short_side` (256 by default)
+        are scaled down to it.
+      fps: Frames per second of each video; one number for all, or a sequence.
 
     Returns:
       The dataset's builder, which all readers take for a dataset.

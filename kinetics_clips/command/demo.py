@@ -30,8 +30,8 @@ def run(data_dir: Path) -> None:
     """Makes videos, builds a dataset from them, loads clips and draws them.
 
     Args:
-      data_dir: Where all of it goes: `videos/`, the dataset, and `clips.png`. What an
-        earlier run built there is used again.
+      data_dir: Directory that takes all of it: `videos/`, the dataset, and
+        `clips.png`. What an earlier run built there is used again.
 
     Raises:
       ValueError: If another dataset of that name lies there.

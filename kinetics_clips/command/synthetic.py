@@ -25,8 +25,8 @@ def draw_frame(
 
     Args:
       number: The frame's number, in [0, 4096).
-      height: In pixels, at least 32.
-      width: In pixels, at least 48.
+      height: Height of the frame, in pixels, at least 32.
+      width: Width of the frame, in pixels, at least 48.
       colour: The disc's, as (red, green, blue), each in [0, 255].
 
     Returns:
@@ -80,11 +80,11 @@ def write_video(
     Args:
       path: Its suffix sets the format: `.mp4` and `.mkv` (MPEG-4), `.avi` (Motion
         JPEG), `.webm` (VP8).
-      num_frames: At least 1.
-      height: In pixels, even.
-      width: In pixels, even.
-      fps: Frames a second.
-      colour: As for `draw_frame`.
+      num_frames: Number of frames, at least 1.
+      height: Height of a frame, in pixels, even.
+      width: Width of a frame, in pixels, even.
+      fps: Frames per second.
+      colour: Colour of the ground, as `draw_frame` takes it.
       first_number: The number that the first frame carries.
 
     Raises:

@@ -55,16 +55,17 @@ class ClipSource:
     Args:
       dataset: A TFDS name, the directory of a prepared dataset, or a builder.
       split: Any TFDS split expression, such as `train[:80%]`.
-      spec: What a clip is.
-      seed: A whole number, for clips that depend on it, the epoch and the video's id
-        alone; None draws anew at every access.
-      data_dir: Where a name is looked for; TFDS's default when None.
-      num_threads: That decode a batch; None = the cores that this process may use.
+      spec: The `ClipSpec` that says what a clip is.
+      seed: Seed of the random draws. With one, a clip depends on the seed, the epoch
+        and the video's id alone. Defaults to None: every access draws anew.
+      data_dir: Directory in which a name is looked for. Defaults to TFDS's own.
+      num_threads: Number of threads that decode a batch. Defaults to the number of
+        cores that this process may use.
 
     Attributes:
-      spec: What a clip is.
-      labels: Of the videos, int64 `[len(source)]`, -1 where there is none: what a
-        sampler needs that draws some classes more often.
+      spec: The `ClipSpec` of the clips.
+      labels: Labels of the videos, int64 `[len(source)]`, -1 where there is none. A
+        sampler that draws some classes more often than others needs them.
 
     Raises:
       FileNotFoundError: If the dataset is not there; says how to build it.
@@ -114,7 +115,7 @@ class ClipSource:
         """Returns a clip of a video.
 
         Args:
-          number: Of the video, in `[-len(self), len(self))`.
+          number: Index of the video, in `[-len(self), len(self))`.
 
         Returns:
           `video` uint8 `[length, height, width, 3]`, RGB; `label` int64, -1 where there
@@ -157,11 +158,11 @@ class ClipSource:
         """Returns clips of several videos, decoded over the cores into one array.
 
         Args:
-          numbers: Of the videos.
-          key: Of an epoch, as `windows.epoch_key` gives it; None = that of the source's
-            seed and epoch.
-          on_error: `raise`, or `skip` to leave out videos that cannot be read, and log
-            them.
+          numbers: Indices of the videos to read.
+          key: Key of an epoch, as `windows.epoch_key` returns it. Defaults to that of
+            the source's own seed and epoch.
+          on_error: What a video that cannot be read does: `raise` an error (the
+            default), or `skip`: it is left out, and logged.
 
         Returns:
           What `source[number]` returns, with a leading axis of clips.
@@ -253,10 +254,10 @@ class _Clip(NamedTuple):
     """A clip that is drawn and read, but not decoded.
 
     Attributes:
-      index: Of the video.
-      video: Its number there.
-      label: -1 where there is none.
-      video_id: Of the video.
+      index: The frame index that holds the video.
+      video: Number of the video in that index.
+      label: Label of the video; -1 where there is none.
+      video_id: Id of the video.
       frame_indices: int32 `[num_windows, length]`.
       encoded: Frame -> its JPEG, of each that is needed.
       places: Frame -> (window, number there) wherever it is shown.
@@ -347,9 +348,9 @@ class _Batch:
     """Clips that are read and decoded into one array, by any threads.
 
     Args:
-      num_clips: Of the batch.
-      spec: What they are.
-      start: Runs a task, at once or in another thread.
+      num_clips: Number of clips of the batch.
+      spec: The `ClipSpec` that says what they are.
+      start: Function that runs a task, at once or in another thread.
     """
 
     def __init__(

@@ -66,25 +66,32 @@ def load_clips(
     Args:
       dataset: A TFDS name, the directory of a prepared dataset, or a builder.
       split: Any TFDS split expression, such as `train[:80%]`.
-      spec: What a clip is.
-      batch_size: Clips a batch; None = single clips. All clips of a batch must have one
-        size: where videos differ, that takes a `spec.crop` or `spec.area`.
-      shuffle: False keeps the order of the stored records. A number is that of windows
-        in the buffer where records are streamed (128 for True).
-      seed: A whole number for reproducible clips; None differs on every run, unless
-        `tf.random.set_seed` was called.
-      num_epochs: Passes over the split, one after the other; None never ends.
-      data_dir: Where a name is looked for; TFDS's default when None.
+      spec: The `ClipSpec` that says what a clip is.
+      batch_size: Number of clips per batch. Defaults to None: single clips. All clips
+        of a batch must have one size; where those of the videos differ, that takes a
+        `spec.crop` or `spec.area`.
+      shuffle: Whether clips come in random order, as they do by default, or in the
+        order of the stored records. A number is that of the windows in the shuffle
+        buffer where records are streamed (128 for True).
+      seed: Seed of the random draws, for reproducible clips. Defaults to None: clips
+        differ on every run, unless `tf.random.set_seed` was called.
+      num_epochs: Number of passes over the split, one after the other. Defaults to 1;
+        None never ends.
+      data_dir: Directory in which a name is looked for. Defaults to TFDS's own.
       drop_remainder: Whether an epoch's last batch is left out when it is not full.
-      epoch: Makes every pass the same one: that of `ClipSource.set_epoch` with the same
-        seed, where there is a frame index.
-      shard: (index, count) of this host among those that share the work. Each gets its
+        Defaults to False.
+      epoch: Number of the epoch that every pass repeats: that of
+        `ClipSource.set_epoch` with the same seed, where there is a frame index.
+        Defaults to None: every pass is a new epoch.
+      shard: Index of this host, and number of hosts that share the work. Each gets its
         own videos; shuffled, `n // count` of them, other ones in every epoch. Where
-        records are streamed, it reads those of all hosts.
-      as_supervised: Whether to return `(video, label)` instead of dicts.
-      on_error: What a stored video does that cannot be read: `raise` an error that
-        names shard, video and frame, or `skip`: it is left out, and logged. Where
-        records are streamed, so is what comes after a damaged one in its shard.
+        records are streamed, every host reads those of all. Defaults to (0, 1).
+      as_supervised: Whether to return `(video, label)` instead of dicts. Defaults to
+        False.
+      on_error: What a stored video that cannot be read does: `raise` an error that
+        names shard, video and frame (the default), or `skip`: it is left out, and
+        logged. Where records are streamed, so is what comes after a damaged one in its
+        shard.
 
     Returns:
       Dicts as `sample_clip` returns them, with a leading batch axis where `batch_size`

@@ -25,8 +25,9 @@ def decode(jpeg: np.ndarray, pixels: np.ndarray, num_rows: int) -> None:
 
     Args:
       jpeg: Its bytes, uint8 `[num_bytes]`; may be written to.
-      pixels: Where the frame goes, uint8 `[height, width, 3]`, RGB.
-      num_rows: Of the frame that are wanted; what lies below is undefined.
+      pixels: Array that takes the frame, uint8 `[height, width, 3]`, RGB.
+      num_rows: Number of rows of the frame that are wanted, from the top; what lies
+        below them is undefined.
 
     Raises:
       ValueError: If it is no JPEG of that size.

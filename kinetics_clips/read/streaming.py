@@ -66,11 +66,12 @@ def sample_clip(example: dict, spec: ClipSpec, seed=None) -> dict[str, tf.Tensor
             lambda example, key: kinetics_clips.sample_clip(example, spec, seed=key))
 
     Args:
-      example: Of the dataset, with at least `video` (string `[num_frames]`), `video_id`
-        and `label`; `fps` too for a clip with an `fps`.
+      example: An example of the dataset, with at least `video` (string
+        `[num_frames]`), `video_id` and `label`; `fps` too for a clip with an `fps`.
       spec: What a clip is.
-      seed: int tensor `[2]`, as `tf.random.stateless_uniform` takes it. The window is a
-        pure function of seed and video id. None draws from TensorFlow's generator.
+      seed: Integer tensor `[2]`, as `tf.random.stateless_uniform` takes it. The window
+        is a pure function of the seed and the video's id. Defaults to None, which
+        draws from TensorFlow's generator.
 
     Returns:
       `video` uint8 `[length, height, width, 3]`, RGB; `label` and `video_id` as stored;
@@ -109,10 +110,10 @@ def read_examples(
     """Reads stored examples of a split, their frames encoded.
 
     Args:
-      builder: Of the dataset.
+      builder: The builder of the dataset.
       split: Any TFDS split expression.
       shuffle_files: Whether shards come in random order.
-      seed: Of that order.
+      seed: Seed of that order.
       may_lack: Whether there may be less than the dataset's information says, where
         somebody leaves errors out.
     """
@@ -142,14 +143,14 @@ def read_epoch(
     """Reads a clip of every video of a split, once.
 
     Args:
-      builder: Of the dataset.
+      builder: The builder of the dataset.
       split: Any TFDS split expression.
       spec: What a clip is.
-      key: Of the epoch, an int64 tensor `[2]`.
-      num_shuffled: Windows in the shuffle buffer; 0 keeps the stored order.
-      batch_size: Clips a batch; None = single clips.
+      key: The epoch's key, an int64 tensor `[2]`.
+      num_shuffled: Number of windows in the shuffle buffer; 0 keeps the stored order.
+      batch_size: Number of clips per batch; None for single clips.
       drop_remainder: Whether a last batch that is not full is left out.
-      shard: (index, count) of the host, of which each gets its own videos.
+      shard: Index of the host and number of hosts, each of which gets its own videos.
       may_lack: Whether the caller leaves errors out.
 
     Returns:

@@ -16,7 +16,7 @@ class Tasks:
     """Tasks of one caller, which run in threads that all callers share.
 
     Args:
-      num_threads: That run them.
+      num_threads: Number of threads that run them.
     """
 
     def __init__(self, num_threads: int):

@@ -40,20 +40,25 @@ class ClipSpec:
         offset 3              x . x . x      the last: 8 - 5 = 3
 
     Attributes:
-      length: Frames of a clip, at least 1.
-      stride: Stored frames advanced per clip frame, at least 1; 1 = consecutive.
-      crop: Side of a square, in pixels, the same for all frames of a clip; frames
-        smaller than it are scaled up first. None = whole frames.
-      fps: Instead of `stride`: clip frame `i` is stored frame
-        `floor(i * stored fps / fps + 0.5)` of the window.
-      windows: `random`, `center`, or a number of at least 2: so many evenly spaced
+      length: Number of frames of a clip, at least 1. Defaults to 64.
+      stride: Number of stored frames from one frame of a clip to the next, at least 1.
+        Defaults to 1: consecutive frames.
+      crop: Side of the square that is cut out, in pixels, at the same place in all
+        frames of a clip; frames with a shorter side are scaled up first. Defaults to
+        None: whole frames.
+      fps: Frames per second of a clip, instead of a `stride`: frame `i` of the clip is
+        stored frame `floor(i * stored fps / fps + 0.5)` of the window.
+      windows: Which windows of a video are clips: `random` (the default) for one,
+        `center` for the one in the middle, or a number, at least 2, of evenly spaced
         ones, the first and the last included.
-      crops: Where `crop` is: `random`, `center`, or `three` of them, at both ends and
-        in the middle of the frame's long side.
-      area: Instead of `crop`: (least, most) share of the frame that a random box has,
-        of an aspect ratio in [3/4, 4/3]; it is scaled to a square of `size`.
-      flip: Whether half of all clips are mirrored, left to right.
-      size: Pixels to scale to: the side of a crop; of whole frames the short side.
+      crops: Place of the square: `random` (the default), `center`, or `three` for
+        three of them, at both ends and in the middle of the frame's long side.
+      area: Least and greatest share of the frame, in (0, 1], that a random box covers,
+        instead of a `crop`. Its aspect ratio is in [3/4, 4/3], and it is scaled to a
+        square of `size`.
+      flip: Whether half of all clips are mirrored, left to right. Defaults to False.
+      size: Side, in pixels, that crops are scaled to; of whole frames, the short side.
+        Defaults to None: pixels as they are stored.
 
     Raises:
       ValueError: If a value is out of its range, or does not go with another.
@@ -171,7 +176,7 @@ class Origin(NamedTuple):
 
     Attributes:
       frame_size: (height, width) of a stored frame, in pixels.
-      fps: Stored frames a second; 0 = unknown.
+      fps: Stored frames per second; 0 where that is unknown.
       view: Which of their pixels it shows.
     """
 
@@ -185,7 +190,8 @@ def steps(spec: ClipSpec, stored_fps, xp: ModuleType = np):
 
     Args:
       spec: The clip.
-      stored_fps: Of the video; above 0 where the clip has an `fps`, else not used.
+      stored_fps: Stored frames per second of the video; above 0 where the clip has an
+        `fps`, and not used otherwise.
       xp: NumPy's functions, or TensorFlow's.
 
     Returns:
@@ -202,9 +208,10 @@ def draw_frames(draws, num_frames, stored_fps, spec: ClipSpec, xp: ModuleType = 
     """Draws windows of a video, every valid offset equally likely, the last included.
 
     Args:
-      draws: Has `integers(high)`, as a `numpy.random.Generator` does.
+      draws: Generator of random numbers with `integers(high)`, as that of NumPy.
       num_frames: Stored frames of the video, at least 1.
-      stored_fps: Of the video; above 0 where the clip has an `fps`, else not used.
+      stored_fps: Stored frames per second of the video; above 0 where the clip has an
+        `fps`, and not used otherwise.
       spec: The clip.
       xp: NumPy's functions, or TensorFlow's.
 
@@ -233,9 +240,10 @@ def draw_view(draws, height, width, spec: ClipSpec, xp: ModuleType = np) -> View
     """Draws which pixels a clip shows, the same of all its frames.
 
     Args:
-      draws: Has `integers(high)` and `random()`, as a `numpy.random.Generator` does.
-      height: Of a stored frame, in pixels.
-      width: Of a stored frame, in pixels.
+      draws: Generator of random numbers with `integers(high)` and `random()`, as that
+        of NumPy.
+      height: Height of a stored frame, in pixels.
+      width: Width of a stored frame, in pixels.
       spec: The clip.
       xp: NumPy's functions, or TensorFlow's.
     """

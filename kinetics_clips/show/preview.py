@@ -49,13 +49,14 @@ class Shown(NamedTuple):
     Attributes:
       video: uint8 `[length, height, width, 3]`, RGB, as a model sees it.
       label: The class's name, or `no label`.
-      video_id: Of the video.
-      frame_indices: int32 `[length]`, the stored frames it shows.
-      origin: Where in its video it comes from; `view.boxes` holds its own box alone.
+      video_id: Id of the video.
+      frame_indices: Indices of the stored frames it shows, int32 `[length]`.
+      origin: Its place in the video; `view.boxes` holds its own box alone.
       whole: The stored frame in its middle, uint8 `[height, width, 3]`, where it is cut
         out of one; else None.
       place: Which of several views it is; empty for the only one.
-      rate: Frames a second at which it moves as it was shot; 0 = unknown.
+      rate: Frames per second at which it moves as it was shot; 0 where that is
+        unknown.
     """
 
     video: np.ndarray
@@ -72,12 +73,13 @@ class Preview:
     """Clips that display themselves in a notebook, as a picture.
 
     Args:
-      title: Written above them.
-      clips: What is shown.
-      num_frames: Of each clip, evenly spaced, the first and the last included.
+      title: Text above them.
+      clips: The clips to show.
+      num_frames: Number of frames to show of each clip, evenly spaced, the first and
+        the last included.
 
     Attributes:
-      clips: What is shown.
+      clips: The clips that are shown.
     """
 
     def __init__(self, title: str, clips: Sequence[Shown], num_frames: int):
@@ -158,14 +160,16 @@ def show_clips(
 
     Args:
       dataset: A TFDS name, the directory of a prepared dataset, or a builder.
-      split: Any TFDS split expression.
-      spec: What a clip is.
-      num: Videos to show a clip of, with all its views; all where there are fewer.
-      class_name: Of this class only.
-      seed: Of windows, crops, and which videos.
-      epoch: The first is 0.
-      num_frames: Frames of each clip in a picture, evenly spaced.
-      data_dir: Where a name is looked for; TFDS's default when None.
+      split: Any TFDS split expression. Defaults to `train`.
+      spec: The `ClipSpec` that says what a clip is.
+      num: Number of videos to show a clip of, with all its views. Defaults to 6; a
+        split of fewer is shown as a whole.
+      class_name: Name of the only class to show. Defaults to None: all classes.
+      seed: Seed of the windows, the crops, and the choice of videos. Defaults to 0.
+      epoch: Number of the epoch. Defaults to 0, the first one.
+      num_frames: Number of frames of each clip in a picture, evenly spaced. Defaults
+        to 8.
+      data_dir: Directory in which a name is looked for. Defaults to TFDS's own.
 
     Raises:
       FileNotFoundError: If the dataset is not there; says how to build it.

@@ -16,7 +16,7 @@ from PIL import Image
 from kinetics_clips import files
 from kinetics_clips.read.decoding import EncodedFrames
 from kinetics_clips.store import datasets, frame_index
-from kinetics_clips.write import annotations, report, sources
+from kinetics_clips.write import annotations, check, report, sources
 from kinetics_clips.write.report import Row
 from kinetics_clips.write.videos import BAD_ROW
 
@@ -87,8 +87,8 @@ def write(builder: tfds.core.DatasetBuilder, rows: Sequence[Row]) -> Path:
     """Writes the page into the directory of a dataset.
 
     Args:
-      builder: Of the dataset.
-      rows: Of its report.
+      builder: The builder of the dataset.
+      rows: The rows of its report.
 
     Returns:
       The file: HTML that needs nothing else, neither a network nor a script.
@@ -103,7 +103,7 @@ def write(builder: tfds.core.DatasetBuilder, rows: Sequence[Row]) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["size"] = _size
+    environment.filters["size"] = check.size
     environment.filters["number"] = lambda n: f"{n:,}"
     environment.filters["count"] = _count
     page = environment.get_template("build_report.html").render(
@@ -300,8 +300,8 @@ def class_checks(
     """Looks at how videos are spread over classes and splits.
 
     Args:
-      rows: Of the videos that are stored, or are to be; some are to train on.
-      names: Of all classes.
+      rows: Rows of the videos that are stored, or are to be; some are to train on.
+      names: Names of all classes.
       is_subset: Whether others were left out on purpose.
     """
     rows = list(rows)
@@ -472,7 +472,7 @@ def _plots(stored: Sequence[Row]) -> list[Plot]:
         _categories(
             "size, width x height", (f"{row.width} x {row.height}" for row in stored)
         ),
-        _histogram("bytes a video", [row.bytes for row in stored], _size),
+        _histogram("bytes a video", [row.bytes for row in stored], check.size),
     ]
 
 
@@ -573,10 +573,6 @@ def _settings(info: tfds.core.DatasetInfo) -> list[tuple[str, object]]:
 
 def _duration(row: Row) -> float:
     return row.num_frames / row.fps if row.fps else 0.0
-
-
-def _size(num_bytes: float) -> str:
-    return str(tfds.core.units.Size(int(num_bytes))) if num_bytes >= 1 else "0 bytes"
 
 
 def _time(seconds: float) -> str:

@@ -30,9 +30,9 @@ def find(
     Args:
       dataset: A TFDS name such as `kinetics_clips/k400`, the directory of a prepared
         dataset (the one that holds `dataset_info.json`), or a builder.
-      data_dir: Where a name is looked for; TFDS's default when None. A namespace has
-        directories of its own; where several hold a dataset, its name must say which
-        version, as in `team:kinetics_clips/k400:2.0.0`.
+      data_dir: Directory in which a name is looked for. Defaults to TFDS's own. A
+        namespace has directories of its own; where several hold a dataset, its name
+        must say which version, as in `team:kinetics_clips/k400:2.0.0`.
 
     Returns:
       The dataset's builder, which names its files by absolute paths. Where a name does
@@ -133,7 +133,7 @@ def split_of(
     """Returns the part of a prepared dataset that a split expression names.
 
     Args:
-      builder: Of the dataset.
+      builder: The builder of the dataset.
       split: Any TFDS split expression, such as `train[:80%]`, or a
         `tfds.core.ReadInstruction`.
 

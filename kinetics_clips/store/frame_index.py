@@ -78,9 +78,9 @@ class Shard(NamedTuple):
     """A file of stored videos.
 
     Attributes:
-      name: In the dataset's directory.
-      num_videos: That it holds.
-      num_bytes: Its size.
+      name: Name of the file in the dataset's directory.
+      num_videos: Number of videos that it holds.
+      num_bytes: Size of the file, in bytes.
       modified: When it last changed, in ns since 1970; while that stays, its videos are
         those that were indexed.
     """
@@ -111,13 +111,13 @@ class FrameIndex:
     The tables are mapped, so that all processes of a machine share one copy.
 
     Args:
-      path: Of its file, beside the shards.
+      path: Path of the index's file, beside the shards.
 
     Attributes:
-      path: Of its file.
-      shards: In the order in which their videos are numbered.
-      features: Name -> the values of all videos: int64 or float32 `[num_videos]`, or
-        `Texts`.
+      path: Path of the index's file.
+      shards: The shards, in the order in which their videos are numbered.
+      features: Values of all videos by the feature's name: int64 or float32
+        `[num_videos]`, or `Texts`.
 
     Raises:
       FrameIndexError: If there is none, it is damaged, or it is of other shards.
@@ -489,8 +489,9 @@ def build(
     where it has several, the one called `video`.
 
     Args:
-      builder: Of the dataset. Its directory is written to.
-      num_workers: Processes; None = the cores that this process may use.
+      builder: The builder of the dataset, whose directory is written to.
+      num_workers: Number of processes. Defaults to the number of cores that this
+        process may use.
 
     Returns:
       The indexes, one a split; each takes an older one's place as a whole.
@@ -569,7 +570,7 @@ class _Rows(NamedTuple):
       frames: `_FRAME`, of all videos.
       num_frames: int64 `[num_videos]`.
       records: int64 `[num_videos]`, where the data of a video's record begins.
-      features: Name -> its values.
+      features: Values of each feature, by its name.
     """
 
     shard: Shard

@@ -32,7 +32,7 @@ def register_namespaces(path: str | os.PathLike) -> list[str]:
     built. Doing it again is nothing new, and neither are other files that say the same.
 
     Args:
-      path: Of the TOML file. Relative directories in it start at its own.
+      path: Path of the TOML file. Relative directories in it start at its own.
 
     Returns:
       The namespaces of the file.

@@ -33,7 +33,7 @@ class Record(NamedTuple):
     """A record of a file.
 
     Attributes:
-      offset: Where its data begins in the file.
+      offset: Offset of its data in the file, in bytes.
       data: uint8 `[num_bytes]`, valid until the next record is read.
     """
 
@@ -83,8 +83,8 @@ def read_at(descriptor: int, offset: int) -> np.ndarray:
     """Reads one record of an open file, and verifies its checksums.
 
     Args:
-      descriptor: Of the file.
-      offset: Where the record's data begin, as `Record.offset` tells.
+      descriptor: Descriptor of the file.
+      offset: Offset of the record's data, in bytes, as in `Record.offset`.
 
     Returns:
       Its data, uint8 `[num_bytes]`.

@@ -59,7 +59,7 @@ class Labels:
     parentheses or without; letters and digits alone tell all names of a release apart.
 
     Attributes:
-      names: In the order of their official ids.
+      names: Names of the classes, in the order of their official ids.
     """
 
     def __init__(self, names: Iterable[str]):

@@ -54,7 +54,8 @@ class Member(NamedTuple):
       name: Below the archive's root, with `/`, as it would be unpacked; of a name that
         leads out of the archive, `..` is a part. In UTF-8, other bytes as surrogates.
       num_bytes: The size of its content, unpacked.
-      modified: In ns since 1970; None where the archive does not tell.
+      modified: Time of its last change, in ns since 1970; None where the archive does
+        not tell.
       is_file: Whether it has content of its own.
       link: For a link, the name that it leads to; None for anything else.
       read: Returns its content; to be called before the next member is asked for.

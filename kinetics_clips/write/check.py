@@ -199,7 +199,7 @@ def estimate(
     Args:
       results: What became of the sample; at least one.
       selected: All videos to build, by split.
-      num_workers: Processes that encode.
+      num_workers: Number of processes that encode.
     """
     num_bytes, seconds = [], []
     for _, result in results:
@@ -281,7 +281,8 @@ def disks(
       data_dir: The directory into which the dataset goes.
       resume_dir: The directory into which frames of finished videos go too, or None.
       num_bytes_kept: The bytes that lie there already.
-      free: What `free_space` gave before more was kept there; None = gives now.
+      free: What `free_space` returned before more was kept there. Defaults to what it
+        returns now.
     """
     free = free or free_space(data_dir, resume_dir)
     written = [(data_dir, cost.num_bytes)]
@@ -358,6 +359,12 @@ def require_room(needs: Iterable[Disk]) -> None:
             )
 
 
+def size(num_bytes: float, error: float = 0.0) -> str:
+    """Returns a number of bytes in words, and its error, if any, as a share."""
+    words = tfds.core.units.Size(round(num_bytes)) if num_bytes >= 1 else "0 bytes"
+    return f"{words}{_plus_minus(num_bytes, error)}"
+
+
 def costs(cost: Estimate, needs: Iterable[Disk], num_workers: int) -> str:
     """Returns what a build costs, for a person; some of the sample can be stored."""
     failed = cost.num_failed / cost.sample_size
@@ -365,15 +372,15 @@ def costs(cost: Estimate, needs: Iterable[Disk], num_workers: int) -> str:
     lines = [
         f"A build, by {cost.sample_size:,} of its {cost.num_videos:,} videos, encoded "
         f"here by {num_workers} processes:",
-        f"  dataset  {_size(cost.num_bytes, cost.num_bytes_error)}, "
-        f"{_size(share)} a video",
+        f"  dataset  {size(cost.num_bytes, cost.num_bytes_error)}, "
+        f"{size(share)} a video",
         f"  time     {_duration(cost.seconds, cost.seconds_error)}",
     ]
     lines += [f"  disk     {disk.directory}: {_disk(disk)}" for disk in needs]
     memory = cost.main_memory + num_workers * _WORKER_MEMORY
     lines.append(
-        f"  memory   at most {_size(memory)}: {_size(cost.main_memory)} of the main "
-        f"process, {_size(_WORKER_MEMORY)} of each other"
+        f"  memory   at most {size(memory)}: {size(cost.main_memory)} of the main "
+        f"process, {size(_WORKER_MEMORY)} of each other"
     )
     if cost.num_failed:
         line = f"  failed   {cost.num_failed:,} of the {cost.sample_size:,}"
@@ -384,13 +391,8 @@ def costs(cost: Estimate, needs: Iterable[Disk], num_workers: int) -> str:
 
 
 def _disk(disk: Disk) -> str:
-    needed = _size(disk.needed, disk.error)
-    return f"{needed}, {_size(disk.free)} free: {disk.verdict}"
-
-
-def _size(num_bytes: float, error: float = 0.0) -> str:
-    size = tfds.core.units.Size(round(num_bytes)) if num_bytes else "0 bytes"
-    return f"{size}{_plus_minus(num_bytes, error)}"
+    needed = size(disk.needed, disk.error)
+    return f"{needed}, {size(disk.free)} free: {disk.verdict}"
 
 
 def _duration(seconds: float, error: float) -> str:

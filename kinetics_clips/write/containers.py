@@ -165,7 +165,7 @@ class Video:
 
     Attributes:
       stream: The stream that is decoded.
-      header_fps: Frames a second that its header says; 0 = unknown.
+      header_fps: Frames per second that its header says; 0 where it says none.
 
     Raises:
       VideoError: If there is no video, or none that can be decoded.

@@ -44,8 +44,8 @@ class EncodedVideo:
 
     Attributes:
       frames: One JPEG a frame.
-      height: Of every frame, in pixels.
-      width: Of every frame, in pixels.
+      height: Height of every frame, in pixels.
+      width: Width of every frame, in pixels.
       fps: Stored frames a second: as asked for, or `(num_frames - 1) / (time of the
         last frame - time of the first)` from the decoded timestamps, without gaps of
         more than ten seconds and single times that are out of order; the header's rate
@@ -53,7 +53,7 @@ class EncodedVideo:
       truncated: Whether the file ends before 95 % of what its container promises.
       notes: What a person should know of a video that is stored all the same, such as
         that its colours are those of a screen that this one is not; may be empty.
-      seconds: That it took; no part of what is stored.
+      seconds: Time that encoding took, in seconds; it is not stored.
     """
 
     frames: list[bytes]

@@ -325,7 +325,7 @@ class _Plane:
           scaled: A plane, `uint8` of this one's shape, as is `other`.
           factor: The share of `scaled`.
           summand: The levels that are added.
-          other: Another plane; None = none.
+          other: Another plane, or None.
           other_factor: The share of `other`.
         """
         other = scaled if other is None else other

@@ -38,16 +38,16 @@ class Row:
       split: `train`, `validation` or `test`; empty for a file that belongs to none.
       video_id: Empty for an unmatched file.
       label: The class's name; empty where there is none.
-      filename: Below the root; empty for a missing file.
+      filename: Path of the source file below the root; empty for a missing file.
       status: `stored`, `failed` or `unmatched`; `found` before it is decoded.
       reason: Why it failed or is passed over, or `truncated` for a stored video that
         decoded to under 95 % of the frames that its header promises.
       detail: The reason in more words, as the log has them; may be empty.
-      num_frames: Stored; empty where nothing is.
-      height: Of a stored frame, in pixels.
-      width: Of a stored frame, in pixels.
-      fps: Frames a second.
-      bytes: Of the stored JPEGs together.
+      num_frames: Number of stored frames; empty where there are none.
+      height: Height of a stored frame, in pixels.
+      width: Width of a stored frame, in pixels.
+      fps: Stored frames per second.
+      bytes: Size of all stored JPEGs together, in bytes.
       notes: What a person should know of a stored video, separated by `; `.
     """
 
@@ -158,8 +158,8 @@ def why_most_failed(rows: Iterable[Row], of: str = "") -> str:
     """Says how many video files failed, and for what, where that is most of them.
 
     Args:
-      rows: Of all videos; those without a file do not count.
-      of: What the videos are of, as in ` of the sample`.
+      rows: The rows of all videos; those without a file do not count.
+      of: What the videos are a part of, as in ` of the sample`.
 
     Returns:
       Some words without a full stop; none where at least half are stored.

@@ -39,7 +39,7 @@ def rows(path: Path, known: Collection[str]) -> Iterator[tuple[int, dict]]:
 
     Args:
       path: The table.
-      known: As in `columns`.
+      known: The names of columns that `columns` takes.
 
     Yields:
       Line number from 1 on, and the cells by column, without blanks around them; None

@@ -45,10 +45,11 @@ class Clock:
     other at the header's rate.
 
     Args:
-      header_fps: Frames a second that the stream's header says; 0 = unknown.
+      header_fps: Frames per second that the stream's header says; 0 where it says
+        none.
 
     Attributes:
-      times: Of the frames so far, in seconds.
+      times: Times at which the frames so far are shown, in seconds.
       num_leaps: Places where times were not believed.
       num_shared: Frames that have the time of the frame before.
     """
@@ -79,7 +80,7 @@ class Clock:
         """Returns what a person should know of the times.
 
         Args:
-          fps: Frames a second that are stored.
+          fps: Stored frames per second.
         """
         notes = []
         if self.num_leaps:
@@ -144,7 +145,7 @@ def resampled(frames: Iterable[Shown], fps: float) -> Iterator[tuple[object, int
     Args:
       frames: Frames with times that rise. The last one lasts as long as it says, or
         else as the others do on average.
-      fps: Frames a second to come out.
+      fps: Frames per second to come out.
     """
     num_in = num_out = 0
     first = previous = None

@@ -79,8 +79,8 @@ class Video:
     """An annotated video and its file.
 
     Attributes:
-      annotation: What it shows.
-      file: Where it lies; None when there is none.
+      annotation: The row, or the class folder, that says what the video shows.
+      file: The source file; None when there is none.
       notes: What a person should know of it, though it can be stored.
     """
 
@@ -127,10 +127,11 @@ class Found(NamedTuple):
     """What was found below a directory.
 
     Attributes:
-      class_names: In the order of their ids.
+      class_names: Names of the classes, in the order of their ids.
       splits: Those that have annotations or files, in the order of `SPLITS`; one of
         which no annotated video has a file is among them.
-      unmatched: As in `Split`, of files that no folder's name puts into a split.
+      unmatched: Files that no folder's name puts into a split, in the form of
+        `Split.unmatched`.
     """
 
     class_names: list[str]
@@ -202,7 +203,7 @@ def summary_of_passed_over(
     """Counts what is no question of annotations: `2 archive not read: .rar, ...`.
 
     Args:
-      unmatched: As in `Split`.
+      unmatched: Files that are not taken, in the form of `Split.unmatched`.
       advise: Whether to say what can be done, too.
     """
     counts = Counter(

@@ -54,7 +54,8 @@ def encode_all(
     Args:
       videos: Videos that have a file.
       settings: How to scale and encode.
-      num_workers: Processes, at least 1; None = the cores that this process may use.
+      num_workers: Number of processes, at least 1. Defaults to the number of cores that
+        this process may use.
 
     Yields:
       What `Pool.encode_all` yields; it raises the same, too.
@@ -74,7 +75,8 @@ class Pool:
     They hold neither TensorFlow nor the caller's `__main__`.
 
     Args:
-      num_workers: Processes, at least 1; None = the cores that this process may use.
+      num_workers: Number of processes, at least 1. Defaults to the number of cores that
+        this process may use.
     """
 
     def __init__(self, num_workers: int | None = None):
@@ -109,8 +111,8 @@ class Pool:
           videos: Videos that have a file. Those in archives come last, archive by
             archive.
           settings: How to scale and encode.
-          num_at_once: Videos that the processes are given before one is done; None =
-            three for each.
+          num_at_once: Number of videos that the processes are given before one is done.
+            Defaults to three for each process.
 
         Yields:
           Each video with its frames, or with the error that says why it has none.
