@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     )
     from kinetics_clips.read.clip_source import ClipSource
     from kinetics_clips.read.clips import load_clips
-    from kinetics_clips.read.decoding import EncodedFrames
+    from kinetics_clips.read.encoded_frames import EncodedFrames
     from kinetics_clips.read.streaming import read_config, sample_clip
     from kinetics_clips.read.windows import VIEWS_1X3, VIEWS_4X3, VIEWS_10X3, ClipSpec
     from kinetics_clips.show.preview import show_clips
@@ -67,7 +67,7 @@ _LAZY = {
     "Builder": "kinetics_clips_dataset_builder",
     "ClipSource": "read.clip_source",
     "ClipSpec": "read.windows",
-    "EncodedFrames": "read.decoding",
+    "EncodedFrames": "read.encoded_frames",
     "FrameIndexError": "store.frame_index",
     "KineticsClipsConfig": "kinetics_clips_dataset_builder",
     "UnreadableVideoError": "store.frame_index",

@@ -537,7 +537,8 @@ https://github.com/cvdfoundation/kinetics-dataset
                 _log.warning("%s: left out: no video can be stored", split.name)
                 continue
             self._require_filled_shards(split.name, len(to_encode))
-            _log.info("%s: %d videos are taken", split.name, len(to_encode))
+            videos_are = "video is" if len(to_encode) == 1 else "videos are"
+            _log.info("%s: %d %s taken", split.name, len(to_encode), videos_are)
             if self._on_beam:
                 generators[split.name] = self._beam_examples(split.name, to_encode)
                 continue

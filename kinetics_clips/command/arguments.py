@@ -40,13 +40,13 @@ def parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
-        "--debug", action="store_true", help="show where an error comes from"
+        "--debug", action="store_true", help="show the traceback of an error"
     )
 
     demo = commands.add_parser(
         "demo",
         parents=[common],
-        help="make videos, build a dataset of them, load clips, draw them",
+        help="make some videos, build a dataset from them, load clips and draw them",
         epilog="example: kinetics-clips demo",
     )
     demo.add_argument(
@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
         type=_local,
         default=Path("kinetics_clips_demo"),
         metavar="DIR",
-        help="where all of it goes (default: ./kinetics_clips_demo)",
+        help="directory that takes all of it (default: ./kinetics_clips_demo)",
     )
 
     look = commands.add_parser(
@@ -68,8 +68,8 @@ def parser() -> argparse.ArgumentParser:
         type=int,
         default=check.SAMPLE,
         metavar="N",
-        help="videos to encode for what a build costs; 0 = none (default: "
-        f"{check.SAMPLE})",
+        help="number of videos to encode as a trial, from which the cost of a build is "
+        f"estimated; 0 for none (default: {check.SAMPLE})",
     )
     look.add_argument(
         "--decode", action="store_true", help="decode all videos, to find the bad ones"
@@ -78,7 +78,8 @@ def parser() -> argparse.ArgumentParser:
         "--report",
         type=_path,
         metavar="FILE",
-        help="write a row for every annotated video and every video file, as CSV",
+        help="CSV file to write, with a row for every annotated video and every video "
+        "file",
     )
 
     build = commands.add_parser(
@@ -90,19 +91,19 @@ def parser() -> argparse.ArgumentParser:
     build.add_argument(
         "--allow-missing",
         action="store_true",
-        help="build even if under half of the annotated videos are there",
+        help="build even if less than half of the annotated videos are there",
     )
     build.add_argument(
         "--overwrite",
         action="store_true",
-        help="build a dataset of that name anew; it takes the old one's place at the "
-        "end",
+        help="build again a dataset that is there; the new one replaces it at the end",
     )
     build.add_argument(
         "--num-shards",
         type=int,
         metavar="N",
-        help="files of each split (default: TFDS's choice, of about 1 GiB)",
+        help="number of files of each split (default: as TFDS chooses, of about 1 GiB "
+        "each)",
     )
 
     index = commands.add_parser(
@@ -126,38 +127,53 @@ def parser() -> argparse.ArgumentParser:
         "--split", default="train", help="any TFDS split expression (default: train)"
     )
     preview.add_argument(
-        "--num", type=int, default=6, metavar="N", help="of videos (default: 6)"
+        "--num",
+        type=int,
+        default=6,
+        metavar="N",
+        help="number of videos to show a clip of (default: 6)",
     )
     preview.add_argument(
-        "--class", dest="class_name", metavar="NAME", help="of this class only"
+        "--class",
+        dest="class_name",
+        metavar="NAME",
+        help="only class to show (default: all)",
     )
     preview.add_argument(
         "--out",
         type=_path,
         default=Path("clips.png"),
         metavar="FILE",
-        help=".png for a sheet, a row a clip; .webm for moving ones (default: "
-        "clips.png)",
+        help="file to write: .png for a sheet with one row per clip, .webm for a video "
+        "(default: clips.png)",
     )
     preview.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of all draws (default: 0)"
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="seed of all random draws (default: 0)",
     )
     preview.add_argument(
-        "--epoch", type=int, default=0, metavar="N", help="the first is 0 (default: 0)"
+        "--epoch",
+        type=int,
+        default=0,
+        metavar="N",
+        help="number of the epoch, from 0 on (default: 0)",
     )
     preview.add_argument(
         "--frames",
         type=int,
         default=8,
         metavar="N",
-        help="of each clip in a sheet, evenly spaced (default: 8)",
+        help="number of frames of each clip in a sheet, evenly spaced (default: 8)",
     )
     _add_spec(preview)
 
     report = commands.add_parser(
         "report",
         parents=[common],
-        help="make a dataset's build_report.html anew, of its build_report.csv",
+        help="make a dataset's build_report.html again from its build_report.csv",
         epilog="example: kinetics-clips report kinetics_clips/k400",
     )
     _add_dataset(report)
@@ -168,34 +184,50 @@ def _add_spec(parser: argparse.ArgumentParser) -> None:
     """Adds the fields of a `ClipSpec`."""
     spec = parser.add_argument_group("what a clip is, as ClipSpec says it")
     for name, default, what in (
-        ("--length", 64, "frames of a clip (default: 64)"),
-        ("--stride", 1, "stored frames from one to the next (default: 1)"),
-        ("--crop", None, "side of a square, in pixels (default: whole frames)"),
-        ("--size", None, "pixels to scale to (default: as it is)"),
+        ("--length", 64, "number of frames of a clip (default: 64)"),
+        (
+            "--stride",
+            1,
+            "number of stored frames from one frame to the next (default: 1)",
+        ),
+        (
+            "--crop",
+            None,
+            "side of the square that is cut out, in pixels (default: whole frames)",
+        ),
+        (
+            "--size",
+            None,
+            "side in pixels that crops are scaled to (default: as they are)",
+        ),
     ):
         spec.add_argument(name, type=int, default=default, metavar="N", help=what)
     spec.add_argument(
-        "--fps", type=float, metavar="N", help="frames a second, instead of --stride"
+        "--fps",
+        type=float,
+        metavar="N",
+        help="frames per second of a clip, instead of --stride",
     )
     spec.add_argument(
         "--windows",
         type=lambda text: int(text) if text.isdecimal() else text,
         default=windows.RANDOM,
         metavar="W",
-        help="random, center, or a number of them (default: random)",
+        help="windows of a video: random, center, or the number of evenly spaced ones "
+        "(default: random)",
     )
     spec.add_argument(
         "--crops",
         default=windows.RANDOM,
         choices=[windows.RANDOM, windows.CENTER, windows.THREE],
-        help="where a crop is (default: random)",
+        help="place of the square (default: random)",
     )
     spec.add_argument(
         "--area",
         type=float,
         nargs=2,
         metavar=("LEAST", "MOST"),
-        help="instead of --crop: share of the frame that a random box has",
+        help="share of the frame that a random box covers, instead of --crop",
     )
     spec.add_argument("--flip", action="store_true", help="mirror half of all clips")
 
@@ -204,9 +236,10 @@ def _add_dataset(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "dataset",
         metavar="DATASET",
-        help="a TFDS name or the directory of a prepared dataset",
+        help="a TFDS name, such as kinetics_clips/k400 (or k400, for short), or the "
+        "directory of a prepared dataset",
     )
-    _add_data_dir(parser, "where a name is looked for")
+    _add_data_dir(parser, "directory in which a name is looked for")
 
 
 def _build_options() -> argparse.ArgumentParser:
@@ -214,6 +247,7 @@ def _build_options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False)
     options.add_argument(
         "config",
+        type=lambda text: text.removeprefix(f"{dataset_builder.Builder.name}/"),
         choices=dataset_builder.RELEASES,
         metavar="CONFIG",
         help=" or ".join(dataset_builder.RELEASES),
@@ -223,35 +257,40 @@ def _build_options() -> argparse.ArgumentParser:
         type=_local,
         required=True,
         metavar="DIR",
-        help="where the videos are",
+        help="directory that holds the videos",
     )
     options.add_argument(
-        "--name", default="", help="of the config (default: made from the other values)"
+        "--name",
+        default="",
+        help="name of the config (default: made from the other values)",
     )
-    _add_data_dir(options, "where the dataset goes")
+    _add_data_dir(options, "directory that takes the dataset")
     options.add_argument(
         "--short-side",
         type=_whole_or_none,
         default=256,
         metavar="N",
-        help="pixels that a frame's shorter side is scaled down to, or 'none' "
-        "(default: 256)",
+        help="length in pixels that the shorter side of a frame is scaled down to, or "
+        "'none' (default: 256)",
     )
     options.add_argument(
         "--jpeg-quality",
         type=int,
         default=85,
         metavar="N",
-        help="1 to 100 (default: 85)",
+        help="JPEG quality, 1 to 100 (default: 85)",
     )
     options.add_argument(
         "--fps",
         type=float,
         metavar="N",
-        help="frames a second to store (default: every frame as it is)",
+        help="frames per second to store (default: every frame)",
     )
     options.add_argument(
-        "--max-videos", type=int, metavar="N", help="of each split (default: all)"
+        "--max-videos",
+        type=int,
+        metavar="N",
+        help="number of videos of each split (default: all)",
     )
     options.add_argument(
         "--skip-bad-rows",
@@ -265,13 +304,14 @@ def _build_options() -> argparse.ArgumentParser:
         "--resume-dir",
         type=_local,
         metavar="DIR",
-        help="where the frames of finished videos are kept until the build is complete "
-        "(default: DATA_DIR/downloads/kinetics_clips/NAME)",
+        help="directory in which the frames of finished videos are kept until the "
+        "build is complete (default: DATA_DIR/downloads/kinetics_clips/NAME)",
     )
     resume.add_argument(
         "--no-resume",
         action="store_true",
-        help="keep none: half the disk, but an interrupted build starts over",
+        help="keep none of them: the build takes half the disk, and starts over when "
+        "it was interrupted",
     )
     return options
 
@@ -288,7 +328,10 @@ def _add_data_dir(parser: argparse.ArgumentParser, what: str) -> None:
 
 def _add_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--workers", type=int, metavar="N", help="processes (default: one a core)"
+        "--workers",
+        type=int,
+        metavar="N",
+        help="number of processes (default: one per core)",
     )
 
 

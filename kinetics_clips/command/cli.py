@@ -226,7 +226,7 @@ def _build_anew(
 
 
 def _index(args: argparse.Namespace) -> int:
-    builder = datasets.find(args.dataset, args.data_dir)
+    builder = _find(args)
     for index in frame_index.build(builder, args.workers):
         print(
             f"Verified {len(index)} videos of {len(index.shards)} shards, and indexed "
@@ -239,7 +239,7 @@ def _preview(args: argparse.Namespace) -> int:
     from kinetics_clips.show import preview
 
     preview.require_suffix(args.out)
-    builder = datasets.find(args.dataset, args.data_dir)
+    builder = _find(args)
     if not any(Path(builder.data_path).glob(f"*{frame_index.SUFFIX}")):
         _import_tensorflow(args)  # which streams the records
     fields = [field.name for field in dataclasses.fields(ClipSpec)]
@@ -261,8 +261,18 @@ def _preview(args: argparse.Namespace) -> int:
 def _report(args: argparse.Namespace) -> int:
     from kinetics_clips.show import report_page
 
-    print(report_page.rewrite(datasets.find(args.dataset, args.data_dir)))
+    print(report_page.rewrite(_find(args)))
     return 0
+
+
+def _find(args: argparse.Namespace) -> Builder:
+    """Finds the dataset of a command; `folder` is short for `kinetics_clips/folder`."""
+    name = args.dataset
+    ours = f"{Builder.name}/{name}"
+    is_short = name in videos.RELEASES or Path(args.data_dir, ours).is_dir()
+    if "/" not in name and is_short and not Path(name).is_dir():
+        name = ours
+    return datasets.find(name, args.data_dir)
 
 
 def _preview_command(builder: Builder, data_dir: Path) -> str:

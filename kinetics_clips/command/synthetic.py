@@ -27,7 +27,7 @@ def draw_frame(
       number: The frame's number, in [0, 4096).
       height: Height of the frame, in pixels, at least 32.
       width: Width of the frame, in pixels, at least 48.
-      colour: The disc's, as (red, green, blue), each in [0, 255].
+      colour: Colour of the disc, (red, green, blue), each in [0, 255].
 
     Returns:
       uint8 `[height, width, 3]`, RGB.
@@ -42,7 +42,8 @@ def draw_frame(
     frame = np.repeat((rows + columns)[:, :, np.newaxis], 3, axis=2).astype(np.uint8)
     angle = 2 * np.pi * number / 60
     centre = (
-        int(width * (0.5 + 0.3 * np.cos(angle))),
+        # Inside of most squares that are cut out of the frame.
+        int(width * (0.5 + 0.15 * np.cos(angle))),
         int(height * (0.58 + 0.24 * np.sin(angle))),
     )
     cv2.circle(frame, centre, height // 7, colour, -1, cv2.LINE_AA)
@@ -84,7 +85,7 @@ def write_video(
       height: Height of a frame, in pixels, even.
       width: Width of a frame, in pixels, even.
       fps: Frames per second.
-      colour: Colour of the ground, as `draw_frame` takes it.
+      colour: Colour of the disc, as `draw_frame` takes it.
       first_number: The number that the first frame carries.
 
     Raises:

@@ -13,7 +13,7 @@ import loky
 import numpy as np
 import tensorflow as tf
 
-from kinetics_clips.read import clip_source, streaming, windows
+from kinetics_clips.read import assemble, streaming, windows
 from kinetics_clips.read.clip_source import ClipSource
 from kinetics_clips.read.windows import ClipSpec
 from kinetics_clips.store import datasets
@@ -37,7 +37,7 @@ _TYPES = {
 def load_clips(
     dataset: datasets.Dataset,
     split: str,
-    spec: ClipSpec,
+    spec: ClipSpec = ClipSpec(),  # noqa: B008 (frozen)
     batch_size: int | None = None,
     shuffle: bool | int = True,
     seed: int | None = None,
@@ -47,7 +47,7 @@ def load_clips(
     epoch: int | None = None,
     shard: tuple[int, int] = (0, 1),
     as_supervised: bool = False,
-    on_error: str = clip_source.RAISE,
+    on_error: str = assemble.RAISE,
 ) -> tf.data.Dataset:
     """Reads a random clip of every video of a split, in random order.
 
@@ -66,7 +66,8 @@ def load_clips(
     Args:
       dataset: A TFDS name, the directory of a prepared dataset, or a builder.
       split: Any TFDS split expression, such as `train[:80%]`.
-      spec: The `ClipSpec` that says what a clip is.
+      spec: The `ClipSpec` that says what a clip is. Defaults to `ClipSpec()`: 64
+        consecutive whole frames.
       batch_size: Number of clips per batch. Defaults to None: single clips. All clips
         of a batch must have one size; where those of the videos differ, that takes a
         `spec.crop` or `spec.area`.
@@ -128,7 +129,7 @@ def load_clips(
         keys = tf.data.Dataset.from_tensors(np.array([key, key])).repeat()
     if num_epochs is not None:
         keys = keys.take(num_epochs)
-    skip = on_error == clip_source.SKIP
+    skip = on_error == assemble.SKIP
     options = tf.data.Options()
     # Saves of an iterator where it is, not what it has read ahead.
     options.experimental_symbolic_checkpoint = True
@@ -197,7 +198,7 @@ def _check(batch_size, shuffle, seed, num_epochs, epoch, shard, on_error) -> Non
         raise ValueError(
             f"`shuffle` must be a bool or a number of windows, got {shuffle!r}."
         )
-    if on_error not in (clip_source.RAISE, clip_source.SKIP):
+    if on_error not in (assemble.RAISE, assemble.SKIP):
         raise ValueError(f"`on_error` must be 'raise' or 'skip', got {on_error!r}.")
     index, count = shard
     if not 0 <= index < count:

@@ -12,7 +12,7 @@ import tensorflow.experimental.numpy as tnp
 import tensorflow_datasets as tfds
 
 from kinetics_clips.read import windows
-from kinetics_clips.read.decoding import EncodedFrames
+from kinetics_clips.read.encoded_frames import EncodedFrames
 from kinetics_clips.read.windows import ClipSpec
 
 # Bit for bit what libjpeg-turbo gives elsewhere; TensorFlow's default is coarser.
@@ -46,7 +46,11 @@ def read_config(**options) -> tfds.ReadConfig:
 
 
 @tf.autograph.experimental.do_not_convert
-def sample_clip(example: dict, spec: ClipSpec, seed=None) -> dict[str, tf.Tensor]:
+def sample_clip(
+    example: dict,
+    spec: ClipSpec = ClipSpec(),  # noqa: B008 (frozen)
+    seed=None,
+) -> dict[str, tf.Tensor]:
     """Takes a random clip out of a stored video, decoding only the frames it needs.
 
     The companion transform for any split that was loaded with `EncodedFrames`:
@@ -68,7 +72,8 @@ def sample_clip(example: dict, spec: ClipSpec, seed=None) -> dict[str, tf.Tensor
     Args:
       example: An example of the dataset, with at least `video` (string
         `[num_frames]`), `video_id` and `label`; `fps` too for a clip with an `fps`.
-      spec: What a clip is.
+      spec: The `ClipSpec` that says what a clip is. Defaults to `ClipSpec()`: 64
+        consecutive whole frames.
       seed: Integer tensor `[2]`, as `tf.random.stateless_uniform` takes it. The window
         is a pure function of the seed and the video's id. Defaults to None, which
         draws from TensorFlow's generator.

@@ -28,7 +28,7 @@ VIEWS_4X3: Mapping = MappingProxyType({"windows": 4, "crops": THREE})
 VIEWS_1X3: Mapping = MappingProxyType({"windows": CENTER, "crops": THREE})
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class ClipSpec:
     """What a clip is made of, shared by every reader.
 
@@ -74,6 +74,15 @@ class ClipSpec:
     area: tuple[float, float] | None = None
     flip: bool = False
     size: int | None = None
+
+    def __repr__(self) -> str:
+        """Says the length, and what else is not as by default."""
+        values = [
+            f"{field.name}={getattr(self, field.name)!r}"
+            for field in dataclasses.fields(self)
+            if field.name == "length" or getattr(self, field.name) != field.default
+        ]
+        return f"ClipSpec({', '.join(values)})"
 
     def __post_init__(self) -> None:
         for name in ("length", "stride", "crop", "size"):

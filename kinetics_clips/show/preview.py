@@ -1,6 +1,5 @@
 """Draws clips as a picture or as a video, so that people can look at their data."""
 
-import dataclasses
 import fractions
 import io
 import os
@@ -184,7 +183,7 @@ def show_clips(
     if num * spec.num_views * spec.length * (spec.side or 0) ** 2 * 3 > _MAX_BYTES:
         raise ValueError(
             f"`spec` must be of clips that fit into {_MAX_BYTES >> 30} GiB together, "
-            f"got {num} clips of {_changed(spec)}. Show fewer, or smaller ones."
+            f"got {num} clips of {spec}. Show fewer, or smaller ones."
         )
     builder = datasets.find(dataset, data_dir)
     label = None
@@ -213,20 +212,10 @@ def show_clips(
     if not shown:
         of_class = "" if class_name is None else f" of the class {class_name!r}"
         raise ValueError(f"`split` must hold a video{of_class}, got none in {split!r}.")
-    parts = (builder.info.full_name, split, _changed(spec), f"seed {seed}")
+    parts = (builder.info.full_name, split, spec, f"seed {seed}")
     if epoch:
         parts += (f"epoch {epoch}",)
     return Preview(" · ".join(parts), shown, num_frames)
-
-
-def _changed(spec: ClipSpec) -> str:
-    """Returns what is said of a spec: its length, and what is not as by default."""
-    values = [
-        f"{field.name}={getattr(spec, field.name)!r}"
-        for field in dataclasses.fields(spec)
-        if field.name == "length" or getattr(spec, field.name) != field.default
-    ]
-    return f"ClipSpec({', '.join(values)})"
 
 
 def _whole(spec: ClipSpec) -> ClipSpec | None:

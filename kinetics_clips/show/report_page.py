@@ -14,7 +14,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from kinetics_clips import files
-from kinetics_clips.read.decoding import EncodedFrames
+from kinetics_clips.read.encoded_frames import EncodedFrames
 from kinetics_clips.store import datasets, frame_index
 from kinetics_clips.write import annotations, check, report, sources
 from kinetics_clips.write.report import Row

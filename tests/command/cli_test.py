@@ -161,8 +161,18 @@ def test_demo_shows_the_whole_road_twice(tmp_path, capsys):
         assert code == 0
         text = "\n".join(out)
         assert "[4, 64, 224, 224, 3]" in text
-        assert " disc, " in text
         assert " clips/s on this machine" in text
+        (labels,) = (line.split()[1:] for line in out if line.startswith("  labels"))
+        shown = kinetics_clips.show_clips(
+            *("kinetics_clips/folder", "train", kinetics_clips.ClipSpec(crop=224)),
+            num=4,
+            data_dir=tmp_path,
+        )
+        assert " ".join(labels) == ", ".join(clip.label for clip in shown.clips)
+        (check, build) = (shlex.split(line) for line in out[-2:])
+        for words, name in ((check, "check"), (build, "build")):
+            assert words[:2] == ["kinetics-clips", name]
+            assert arguments.parser().parse_args(words[1:]).config == "folder"
         sheet = cv2.imread(str(tmp_path / "clips.png"))
         assert sheet.shape[0] > 4 * 112 and sheet.shape[1] > 8 * 112
 
@@ -729,6 +739,20 @@ def test_preview_of_streamed_records_is_quiet(streamed_dir, tmp_path):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert out.exists()
+
+
+def test_commands_take_the_short_and_the_whole_name(tmp_path, videos, capsys):
+    options = ["--manual-dir", videos, "--data-dir", tmp_path]
+    code, out, _ = run("build", "kinetics_clips/folder", *options, capsys=capsys)
+    assert (code, out[0]) == (0, "Building kinetics_clips/folder")
+    code, *_ = run("build", "folder", *options, "--name", "my_lab", capsys=capsys)
+    assert code == 0
+    for name in ("folder", "my_lab", "kinetics_clips/my_lab"):
+        code, out, err = run("index", name, "--data-dir", tmp_path, capsys=capsys)
+        assert code == 0, err
+    code, _, err = run("index", "k400", "--data-dir", tmp_path, capsys=capsys)
+    assert code == 1
+    assert "kinetics_clips/k400" in err
 
 
 def test_report_makes_the_page_again(data_dir, tmp_path, capsys):

@@ -529,3 +529,15 @@ def test_the_origin_is_that_of_the_clip(builder):
         cut = whole[number]["video"][:, top : top + height, left : left + width]
         cut = cut[:, :, ::-1] if origin.view.flip else cut
         np.testing.assert_array_equal(source[number]["video"], cut)
+
+
+def test_a_source_says_what_it_reads(data_dir):
+    assert repr(source(data_dir, ClipSpec(length=4))) == (
+        "<ClipSource of 4 videos: kinetics_clips/folder/2.0.0, train, "
+        "ClipSpec(length=4)>"
+    )
+
+
+def test_a_clip_is_64_whole_frames_by_default(data_dir):
+    clip = ClipSource(NAME, "train", data_dir=data_dir)[0]
+    assert clip["video"].shape == (64, HEIGHT, WIDTH, 3)

@@ -325,3 +325,10 @@ def test_clip_spec_takes_numpy_numbers():
 def test_clip_spec_is_frozen():
     with pytest.raises(AttributeError, match=r"cannot assign to field 'length'"):
         ClipSpec().length = 3
+
+
+def test_a_spec_says_what_is_not_as_by_default():
+    assert repr(ClipSpec()) == "ClipSpec(length=64)"
+    spec = ClipSpec(length=8, crop=224, windows=4)
+    assert repr(spec) == "ClipSpec(length=8, crop=224, windows=4)"
+    assert eval(repr(spec)) == spec

@@ -1,0 +1,69 @@
+"""Draws which frames and which pixels of a video a clip shows; reads none of them."""
+
+import numpy as np
+
+from kinetics_clips.read import windows
+from kinetics_clips.read.windows import ClipSpec, View
+from kinetics_clips.store.frame_index import FrameIndex, UnreadableVideoError
+
+
+def generator(index: FrameIndex, video: int, key: int | None) -> np.random.Generator:
+    """Returns what draws a clip of a video: anew at every call where `key` is None.
+
+    Args:
+      index: The frame index that holds the video.
+      video: Number of the video in that index.
+      key: Key of an epoch, as `windows.epoch_key` returns it, or None.
+    """
+    if key is None:
+        return np.random.default_rng()
+    return windows.generator(key, video_id(index, video))
+
+
+def frames(
+    rng: np.random.Generator, index: FrameIndex, video: int, spec: ClipSpec
+) -> np.ndarray:
+    """Draws the frames of a clip of a video.
+
+    Returns:
+      Indices of stored frames, int32 `[num_windows, length]`.
+
+    Raises:
+      UnreadableVideoError: If the video has no frames, or no rate where one is needed.
+    """
+    fps = stored_fps(index, video)
+    if spec.fps is not None and not fps > 0:
+        raise UnreadableVideoError(
+            f"{index.describe(video)} must have a known rate for clips of {spec.fps} "
+            f"frames a second, got {fps}. Use `stride` instead of `fps`."
+        )
+    num_frames = index.num_frames(video)
+    if not num_frames:  # of another builder's dataset
+        raise UnreadableVideoError(f"{index.describe(video)} must have frames, got 0.")
+    return windows.draw_frames(rng, num_frames, fps, spec)
+
+
+def view(rng: np.random.Generator, size: tuple[int, int], spec: ClipSpec) -> View:
+    """Draws which pixels a clip shows of frames of a size, (height, width) in pixels.
+
+    The generator is that which has drawn the clip's frames.
+    """
+    drawn = windows.draw_view(rng, *size, spec)
+    return View(  # in Python's numbers
+        scaled=tuple(map(int, drawn.scaled)),
+        boxes=[tuple(map(int, box)) for box in drawn.boxes],
+        size=tuple(map(int, drawn.size)),
+        flip=bool(drawn.flip),
+    )
+
+
+def stored_fps(index: FrameIndex, video: int) -> float:
+    """Returns the stored frames per second of a video; 0 where that is unknown."""
+    return index.features["fps"][video] if "fps" in index.features else 0.0
+
+
+def video_id(index: FrameIndex, video: int) -> bytes:
+    """Returns the id of a video, or where it lies, which is unique too."""
+    if "video_id" in index.features:
+        return index.features["video_id"][video]
+    return index.describe(video).encode()  # of another builder's dataset
