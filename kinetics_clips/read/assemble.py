@@ -4,6 +4,7 @@ import collections
 import functools
 import logging
 from collections.abc import Callable, Iterator
+from typing import TypedDict
 
 import numpy as np
 
@@ -24,6 +25,40 @@ _FRAMES_A_THREAD = 16
 _MAX_SIZES = 8  # that an error shows
 
 _memory = ArrayPool(max_free=4)  # for decoded clips
+
+
+class Clip(TypedDict):
+    """A clip of a video.
+
+    Attributes:
+      video: Frames of the clip, uint8 `[length, height, width, 3]`, RGB; of several
+        views `[num_views, length, height, width, 3]`, window by window.
+      label: Label of the video; -1 where there is none.
+      video_id: Id of the video.
+      frame_indices: Indices of the stored frames of the clip, int32 `[length]`; of
+        several views `[num_views, length]`.
+    """
+
+    video: np.ndarray
+    label: np.int64
+    video_id: bytes
+    frame_indices: np.ndarray
+
+
+class Clips(TypedDict):
+    """Clips of several videos: a `Clip` whose values have a leading axis of clips.
+
+    Attributes:
+      video: uint8 `[num_clips, length, height, width, 3]`, RGB.
+      label: int64 `[num_clips]`.
+      video_id: Bytes in an array of objects, `[num_clips]`.
+      frame_indices: int32 `[num_clips, length]`.
+    """
+
+    video: np.ndarray
+    label: np.ndarray
+    video_id: np.ndarray
+    frame_indices: np.ndarray
 
 
 class Batch:
@@ -84,7 +119,7 @@ class Batch:
             raise no_batch({size, video.shape[3:5]})
         return video
 
-    def clips(self, on_error: str) -> dict[str, np.ndarray]:
+    def clips(self, on_error: str) -> Clips:
         """Returns what `ClipSource.batch` does, when all tasks are done."""
         for _, error in sorted(self._errors.items()):
             if on_error != SKIP or not isinstance(error, UnreadableVideoError):

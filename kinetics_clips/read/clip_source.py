@@ -9,13 +9,14 @@ import operator
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import loky
 import numpy as np
 import tensorflow_datasets as tfds
 
 from kinetics_clips.read import assemble, draw, fetch, windows
-from kinetics_clips.read.assemble import RAISE, Batch
+from kinetics_clips.read.assemble import RAISE, Batch, Clip, Clips
 from kinetics_clips.read.threads import Tasks
 from kinetics_clips.read.windows import ClipSpec, Origin
 from kinetics_clips.store import datasets, frame_index
@@ -26,7 +27,16 @@ from kinetics_clips.store.frame_index import FrameIndex
 _OWN_FEATURES = {"filename", "num_frames", "height", "width", "fps"}
 
 
-class ClipSource:
+if TYPE_CHECKING:
+    # What PyTorch's loaders are declared to take; they do with a length and items.
+    from torch.utils.data import Dataset
+
+    _Source = Dataset[Clip]
+else:
+    _Source = object
+
+
+class ClipSource(_Source):
     """The clips of a split: `source[i]` is a random one of its `i`-th video.
 
         source = kinetics_clips.ClipSource("kinetics_clips/k400", "train", spec, seed=0)
@@ -98,7 +108,7 @@ class ClipSource:
         """Makes a source that has a seed draw the clips of an epoch; the first is 0."""
         self._epoch = epoch
 
-    def __getitem__(self, number: int) -> dict[str, object]:
+    def __getitem__(self, number: int) -> Clip:
         """Returns a clip of a video.
 
         Args:
@@ -119,12 +129,17 @@ class ClipSource:
         rng = draw.generator(*self._place(number), self._key())
         return self.sample(number, rng)
 
-    def sample(self, number: int, rng: np.random.Generator) -> dict[str, object]:
+    def sample(self, number: int, rng: np.random.Generator) -> Clip:
         """Returns a clip of a video as `source[number]` does, drawn with `rng`."""
         batch = Batch(1, self.spec, operator.call)
         batch.add(0, *self._place(number), rng)
         clips = batch.clips(RAISE)
-        return {name: values[0] for name, values in clips.items()}
+        return Clip(
+            video=clips["video"][0],
+            label=clips["label"][0],
+            video_id=clips["video_id"][0],
+            frame_indices=clips["frame_indices"][0],
+        )
 
     def origin(self, number: int) -> Origin:
         """Tells where in its video the clip `source[number]` comes from.
@@ -141,7 +156,7 @@ class ClipSource:
 
     def batch(
         self, numbers: Iterable[int], key: int | None = None, on_error: str = RAISE
-    ) -> dict[str, np.ndarray]:
+    ) -> Clips:
         """Returns clips of several videos, decoded over the cores into one array.
 
         Args:
