@@ -212,7 +212,7 @@ def show_clips(
     if not shown:
         of_class = "" if class_name is None else f" of the class {class_name!r}"
         raise ValueError(f"`split` must hold a video{of_class}, got none in {split!r}.")
-    parts = (builder.info.full_name, split, spec, f"seed {seed}")
+    parts = (builder.info.full_name, split, str(spec), f"seed {seed}")
     if epoch:
         parts += (f"epoch {epoch}",)
     return Preview(" · ".join(parts), shown, num_frames)
