@@ -5,6 +5,7 @@ import functools
 import logging
 import os
 from pathlib import Path
+from typing import TypeAlias
 
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import splits as splits_lib
@@ -19,7 +20,7 @@ _INFO = "dataset_info.json"
 # Of this package, and the first version in which its colours are right.
 _NAME, _RIGHT_COLOURS = "kinetics_clips", "2.0.0"
 
-Dataset = str | os.PathLike | tfds.core.DatasetBuilder
+Dataset: TypeAlias = str | os.PathLike | tfds.core.DatasetBuilder
 
 
 def find(

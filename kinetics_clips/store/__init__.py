@@ -1,0 +1,1 @@
+"""What lies on disk: records, the frame index, directories and names."""
