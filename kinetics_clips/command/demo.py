@@ -1,7 +1,6 @@
 """Shows the whole road on a few synthetic videos: build, load by name, look."""
 
 import itertools
-import shlex
 import statistics
 import time
 from pathlib import Path
@@ -77,10 +76,9 @@ def run(data_dir: Path) -> None:
     print(f"What a model sees of these clips: {picture}")
     print("  (The strip across the top of a frame is its number, in binary.)")
     print(f"What was built: {builder.data_path / report_page.FILENAME}")
-    own = f"folder --manual-dir DIR --data-dir {shlex.quote(str(data_dir.parent))}"
     print("\nNext, your own videos, in a directory as DIR/train/CLASS/VIDEO.mp4:")
-    print(f"  kinetics-clips check {own}")
-    print(f"  kinetics-clips build {own}")
+    print("  kinetics-clips check folder --manual-dir DIR")
+    print("  kinetics-clips build folder --manual-dir DIR --data-dir BIG_DISK")
 
 
 def _write_videos(directory: Path) -> None:
