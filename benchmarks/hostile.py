@@ -7,6 +7,7 @@ program shows of one is at hand.
 
 import fractions
 import itertools
+import os
 import random
 import struct
 import subprocess
@@ -122,6 +123,10 @@ def write_unusual(path: Path, video: Unusual) -> None:
             frame.pts = time
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
+    if hasattr(os, "sched_setscheduler"):
+        # As root, SVT-AV1 gives this thread, and what it starts, the right to keep all
+        # others from running.
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     if video.rotation:
         _rotate(path, video.rotation)
 
