@@ -207,3 +207,10 @@ def streamed_dir(tmp_path_factory, data_dir) -> Path:
 @pytest.fixture(scope="session")
 def builder(data_dir) -> tfds.core.DatasetBuilder:
     return tfds.builder("kinetics_clips/folder", data_dir=data_dir)
+
+
+@pytest.fixture
+def index(data_dir) -> frame_index.FrameIndex:
+    """The frame index of the split `train`."""
+    directory = data_dir / "kinetics_clips/folder/2.0.0"
+    return frame_index.FrameIndex(frame_index.path_of(directory, "train"))

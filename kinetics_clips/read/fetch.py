@@ -27,7 +27,7 @@ class EncodedClip(NamedTuple):
       encoded: Frame -> its JPEG, of each that is needed.
       places: Frame -> (window, number there) wherever it is shown.
       size: (height, width) of a frame, in pixels.
-      view: Which pixels are shown.
+      view: The pixels of each frame that are shown.
     """
 
     index: FrameIndex

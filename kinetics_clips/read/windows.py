@@ -48,7 +48,7 @@ class ClipSpec:
         None: whole frames.
       fps: Frames per second of a clip, instead of a `stride`: frame `i` of the clip is
         stored frame `floor(i * stored fps / fps + 0.5)` of the window.
-      windows: Which windows of a video are clips: `random` (the default) for one,
+      windows: Windows of a video that are clips: `random` (the default) for one,
         `center` for the one in the middle, or a number, at least 2, of evenly spaced
         ones, the first and the last included.
       crops: Place of the square: `random` (the default), `center`, or `three` for
@@ -186,7 +186,7 @@ class Origin(NamedTuple):
     Attributes:
       frame_size: (height, width) of a stored frame, in pixels.
       fps: Stored frames per second; 0 where that is unknown.
-      view: Which of their pixels it shows.
+      view: The pixels of them that it shows.
     """
 
     frame_size: tuple

@@ -53,7 +53,7 @@ class Shown(NamedTuple):
       origin: Its place in the video; `view.boxes` holds its own box alone.
       whole: The stored frame in its middle, uint8 `[height, width, 3]`, where it is cut
         out of one; else None.
-      place: Which of several views it is; empty for the only one.
+      place: Its place among several views; empty for the only one.
       rate: Frames per second at which it moves as it was shot; 0 where that is
         unknown.
     """

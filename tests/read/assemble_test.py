@@ -11,12 +11,6 @@ from kinetics_clips.store import frame_index
 from kinetics_clips.store.frame_index import FrameIndex, UnreadableVideoError
 
 
-@pytest.fixture(scope="module")
-def index(data_dir) -> FrameIndex:
-    directory = data_dir / "kinetics_clips/folder/2.0.0"
-    return FrameIndex(frame_index.path_of(directory, "train"))
-
-
 def batch_of(index, spec, videos) -> assemble.Batch:
     batch = assemble.Batch(len(videos), spec, operator.call)
     for at, video in enumerate(videos):

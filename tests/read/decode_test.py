@@ -5,14 +5,11 @@ from hostile import decode as decode_whole
 
 from kinetics_clips import ClipSpec
 from kinetics_clips.read import decode, fetch
-from kinetics_clips.store import frame_index
-from kinetics_clips.store.frame_index import FrameIndex, UnreadableVideoError
+from kinetics_clips.store.frame_index import UnreadableVideoError
 
 
 @pytest.fixture
-def clip_of(data_dir):
-    directory = data_dir / "kinetics_clips/folder/2.0.0"
-    index = FrameIndex(frame_index.path_of(directory, "train"))
+def clip_of(index):
     return lambda spec: fetch.clip(index, 0, np.random.default_rng(0), spec)
 
 

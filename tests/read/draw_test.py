@@ -1,17 +1,8 @@
 import numpy as np
-import pytest
 from conftest import HEIGHT, TRAIN, WIDTH
 
 from kinetics_clips import ClipSpec
 from kinetics_clips.read import draw, windows
-from kinetics_clips.store import frame_index
-from kinetics_clips.store.frame_index import FrameIndex
-
-
-@pytest.fixture(scope="module")
-def index(data_dir) -> FrameIndex:
-    directory = data_dir / "kinetics_clips/folder/2.0.0"
-    return FrameIndex(frame_index.path_of(directory, "train"))
 
 
 def test_a_draw_depends_on_key_and_video_alone(index):

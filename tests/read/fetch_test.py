@@ -5,14 +5,7 @@ from hostile import decode
 
 from kinetics_clips import ClipSpec
 from kinetics_clips.read import fetch
-from kinetics_clips.store import frame_index
-from kinetics_clips.store.frame_index import FrameIndex, UnreadableVideoError
-
-
-@pytest.fixture
-def index(data_dir) -> FrameIndex:
-    directory = data_dir / "kinetics_clips/folder/2.0.0"
-    return FrameIndex(frame_index.path_of(directory, "train"))
+from kinetics_clips.store.frame_index import UnreadableVideoError
 
 
 def test_each_frame_of_a_clip_is_fetched_once_and_no_other(index):
