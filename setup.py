@@ -11,11 +11,14 @@ VERSION = re.search(
     re.MULTILINE,
 ).group(1)
 
+# What builds datasets, and reads them in tf.data; readers in NumPy need none of it.
+TENSORFLOW = "tensorflow>=2.20,<3"
+
 # From 2.70 on, which takes the protobuf that TFDS needs.
 BEAM = "apache-beam>=2.70,<3"
 
 # What TFDS's own `tfds` command imports at start-up without declaring it.
-TFDS_COMMAND = ["mlcroissant>=1.0", BEAM]
+TFDS_COMMAND = [TENSORFLOW, "mlcroissant>=1.0", BEAM]
 
 setuptools.setup(
     name="kinetics-clips",
@@ -44,13 +47,13 @@ setuptools.setup(
         "pebble>=5.2.3,<6",
         "pillow>=10.1,<13",
         "simplejpeg>=1.8,<2",
-        "tensorflow>=2.20,<3",
         "tensorflow-datasets>=4.9.10,<5",
         "tqdm>=4.66,<5",
     ],
     extras_require={
+        "tf": [TENSORFLOW],
         "tfds": TFDS_COMMAND,
-        "beam": [BEAM],
+        "beam": [TENSORFLOW, BEAM],
         "test": [
             *TFDS_COMMAND,
             "dill",  # tfds.testing imports it, undeclared

@@ -24,10 +24,7 @@ if not startup.is_worker():
 
 if TYPE_CHECKING:
     from kinetics_clips import testing
-    from kinetics_clips.kinetics_clips_dataset_builder import (
-        Builder,
-        KineticsClipsConfig,
-    )
+    from kinetics_clips.kinetics_clips_dataset_builder import Builder
     from kinetics_clips.read.clip_source import ClipSource
     from kinetics_clips.read.clips import load_clips
     from kinetics_clips.read.encoded_frames import EncodedFrames
@@ -37,6 +34,7 @@ if TYPE_CHECKING:
     from kinetics_clips.store.datasets import label_name
     from kinetics_clips.store.frame_index import FrameIndexError, UnreadableVideoError
     from kinetics_clips.store.namespaces import register_namespaces
+    from kinetics_clips.write.config import KineticsClipsConfig
 
 __all__ = [
     "VIEWS_1X3",
@@ -69,7 +67,7 @@ _LAZY = {
     "ClipSpec": "read.windows",
     "EncodedFrames": "read.encoded_frames",
     "FrameIndexError": "store.frame_index",
-    "KineticsClipsConfig": "kinetics_clips_dataset_builder",
+    "KineticsClipsConfig": "write.config",
     "UnreadableVideoError": "store.frame_index",
     "label_name": "store.datasets",
     "load_clips": "read.clips",

@@ -3,10 +3,10 @@
 import contextlib
 import dataclasses
 import datetime
+import functools
 import logging
 import os
 import platform
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow_datasets as tfds
 
-from kinetics_clips import files, progress
+from kinetics_clips import files, progress, wheels
 from kinetics_clips.store import build_dirs, frame_index
 from kinetics_clips.version import __version__
-from kinetics_clips.write import annotations, report, resume, serializing, videos
+from kinetics_clips.write import annotations, report, serializing, videos
+from kinetics_clips.write.config import KineticsClipsConfig, require, require_whole
 from kinetics_clips.write.sources import as_utf8, in_utf8
 from kinetics_clips.write.videos import RELEASES, Found, Video
 
 if TYPE_CHECKING:  # readers import this module too, and need no video codec
-    from kinetics_clips.write.frames import EncodedVideo, EncodeSettings, VideoError
-    from kinetics_clips.write.workers import Pool
+    from kinetics_clips.write.encoder import Encoder
+    from kinetics_clips.write.frames import EncodedVideo, VideoError
 
 _log = logging.getLogger(__name__)
 
@@ -46,107 +47,6 @@ _CITATION = """\
   year={2017}
 }
 """
-
-
-def require(name: str, value: object, holds: object, requirement: str) -> None:
-    """Raises ValueError that tells what an argument must be, unless it is."""
-    if not holds:
-        raise ValueError(f"`{name}` must be {requirement}, got {value!r}.")
-
-
-def _require_whole(
-    name: str, value: object, low: int, high: int, optional: bool = False
-) -> None:
-    if value is None and optional:
-        return
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    require(
-        name,
-        value,
-        whole and low <= value <= high,
-        f"a whole number in [{low}, {high}]" + (" or None" if optional else ""),
-    )
-
-
-@dataclasses.dataclass(kw_only=True, eq=False)
-class KineticsClipsConfig(tfds.core.BuilderConfig):
-    """What changes the bytes on disk, and nothing else.
-
-    TFDS knows a dataset by its name alone, so the name is a function of the values:
-    the defaults are `k400`, `k600`, `k700`, `k700_2020` and `folder`, and every other
-    value adds its suffix, as in `k400_128px_q95_10fps_1000videos`. Give a name of your
-    own (letters, digits, `_`, `-`, `.`) to keep several folder datasets apart.
-
-    Attributes:
-      name: Name of the config. Computed from the other values by default.
-      release: Release of Kinetics: `k400`, `k600`, `k700` or `k700_2020`; or `folder`
-        (the default) for a tree of class folders.
-      short_side: Length in pixels that the shorter side of a frame is scaled down to,
-        its aspect kept; None keeps every frame as it is. Defaults to 256, which most
-        published training recipes read.
-      jpeg_quality: JPEG quality, in [1, 100]. 85 (the default) takes about 14 KB for a
-        frame of 340x256.
-      fps: Stored frames per second, in (0, 1000], each the nearest in time to its
-        place. Defaults to None: every frame is stored.
-      max_videos: Number of videos to store of each split: the first ones in the order
-        of a hash of their id, of those that have a file. Defaults to None: all.
-
-    Raises:
-      ValueError: If a value is out of its range.
-    """
-
-    name: str = ""
-    release: str = "folder"
-    short_side: int | None = 256
-    jpeg_quality: int = 85
-    fps: float | None = None
-    max_videos: int | None = None
-
-    def __post_init__(self) -> None:
-        require(
-            "release", self.release, self.release in RELEASES, " or ".join(RELEASES)
-        )
-        number = isinstance(self.fps, int | float) and not isinstance(self.fps, bool)
-        require(
-            "fps",
-            self.fps,
-            self.fps is None or (number and 0 < self.fps <= 1000),
-            "a number in (0, 1000] or None",
-        )
-        self.fps = self.fps and float(self.fps)
-        _require_whole("short_side", self.short_side, 16, 1 << 16, optional=True)
-        _require_whole("jpeg_quality", self.jpeg_quality, 1, 100)
-        _require_whole("max_videos", self.max_videos, 1, 1 << 31, optional=True)
-        self.name = self.name or self._computed_name()
-        require(
-            "name",
-            self.name,
-            re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name, re.ASCII) is not None,
-            "letters, digits, '_', '-' and '.'",
-        )
-
-    @property
-    def values(self) -> dict[str, object]:
-        """The values that change the bytes on disk."""
-        return {
-            "release": self.release,
-            "short_side": self.short_side,
-            "jpeg_quality": self.jpeg_quality,
-            "fps": self.fps,
-            "max_videos": self.max_videos,
-        }
-
-    def _computed_name(self) -> str:
-        parts = [self.release]
-        if self.short_side != 256:
-            parts.append(f"{self.short_side}px" if self.short_side else "fullsize")
-        if self.jpeg_quality != 85:
-            parts.append(f"q{self.jpeg_quality}")
-        if self.fps:
-            parts.append(f"{self.fps!r}fps".replace(".0fps", "fps"))
-        if self.max_videos:
-            parts.append(f"{self.max_videos}videos")
-        return "_".join(parts)
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
@@ -212,13 +112,11 @@ https://github.com/cvdfoundation/kinetics-dataset
         config=None,
         **kwargs,
     ):
-        _require_whole("num_workers", num_workers, 1, 4096, optional=True)
+        require_whole("num_workers", num_workers, 1, 4096, optional=True)
         self._num_workers = num_workers
         self._resume_dir = resume_dir and Path(files.absolute(resume_dir))
         self._skip_bad_rows = skip_bad_rows
-        self._store: resume.Store | None = None
         self._scanned: tuple[Path, Found] | None = None
-        self._pool: Pool | None = None
         self._rows: list[report.Row] = []
         data_dir = kwargs.pop("data_dir", None) or None
         default = tfds.core.constants.DATA_DIR
@@ -259,73 +157,27 @@ https://github.com/cvdfoundation/kinetics-dataset
     def encode(
         self, to_encode: Sequence[Video], num_at_once: int | None = None
     ) -> Iterator[tuple[Video, "EncodedVideo | VideoError"]]:
-        """Yields each video with its frames, or with the error that says why not.
+        """Yields each video with its frames, or the error that says why not.
 
-        What `resume_dir` keeps comes first; all else is kept there when it is done.
-
-        Args:
-          to_encode: Videos that have a file and no problem.
-          num_at_once: Videos that the processes are given before one is done; None =
-            three for each.
-
-        Raises:
-          ValueError: If `resume_dir` is of a build with other settings.
-          OSError: If a video cannot be kept.
+        See `Encoder.encode`.
         """
-        from kinetics_clips.write import frames
+        return self._encoder.encode(to_encode, num_at_once)
 
-        settings = self._settings()
-        if self._resume_dir and self._store is None:
-            self._store = resume.Store(
-                self._resume_dir,
-                {
-                    **dataclasses.asdict(settings),
-                    "data_version": str(self.VERSION),
-                    **frames.LIBRARIES,
-                },
-            )
-        waiting = to_encode
-        if self._store:
-            waiting = []
-            for video in to_encode:
-                encoded = self._store.get(video)
-                if encoded is None:
-                    waiting.append(video)
-                else:
-                    yield video, encoded
-        with (
-            self._workers() as pool,
-            contextlib.closing(
-                pool.encode_all(waiting, settings, num_at_once)
-            ) as results,
-        ):
-            for video, result in results:
-                if self._store and not isinstance(result, Exception):
-                    self._store.put(video, result)
-                yield video, result
-
-    @contextlib.contextmanager
-    def _workers(self) -> Iterator["Pool"]:
-        """Gives the processes that encode, which end with the outermost context."""
-        from kinetics_clips.write.workers import Pool
-
-        if self._pool:
-            yield self._pool
-            return
-        with Pool(self._num_workers) as self._pool:
-            try:
-                yield self._pool
-            finally:
-                self._pool = None
-
-    def _settings(self) -> "EncodeSettings":
+    @functools.cached_property
+    def _encoder(self) -> "Encoder":
+        from kinetics_clips.write.encoder import Encoder
         from kinetics_clips.write.frames import EncodeSettings
 
         config = self.builder_config
-        return EncodeSettings(
-            short_side=config.short_side,
-            jpeg_quality=config.jpeg_quality,
-            fps=config.fps,
+        return Encoder(
+            EncodeSettings(
+                short_side=config.short_side,
+                jpeg_quality=config.jpeg_quality,
+                fps=config.fps,
+            ),
+            self._num_workers,
+            self._resume_dir,
+            str(self.VERSION),
         )
 
     def download_and_prepare(self, *, download_config=None, **kwargs) -> None:
@@ -351,54 +203,37 @@ https://github.com/cvdfoundation/kinetics-dataset
         mode = download_config and download_config.download_mode
         overwrite = bool(mode and mode.overwrite_dataset)
         if overwrite or not self.is_prepared():
+            wheels.require("tensorflow")
             build_dirs.require_local(self.data_dir_root)
         self._rows = []
         with files.named(self.data_path):
             self._prepare(overwrite, download_config, kwargs)
         if self._rows:  # it was not there
-            self._write_page()
-        if self._store:  # not before all is in its place
-            self._remove_store()
+            from kinetics_clips.show import report_page
+
+            report_page.write_if_possible(self, self._rows)
+        if self._resume_dir:  # not before all is in its place
+            self._encoder.remove_kept()
 
     def _prepare(self, overwrite: bool, download_config, kwargs: dict) -> None:
         final = Path(self.data_path)
         if build_dirs.finish_swap(final):
             self.info.read_from_directory(final)
         if overwrite and final.exists():
-            with tfds.core.utils.temporary_assignment(
-                self, "_data_dir", str(build_dirs.beside(final))
+            with (
+                build_dirs.swapped_in(final) as beside,
+                tfds.core.utils.temporary_assignment(self, "_data_dir", str(beside)),
             ):
                 super().download_and_prepare(download_config=download_config, **kwargs)
-            build_dirs.swap(final)
             self.info.update_data_dir(self.data_dir)
-        else:
-            self.require_same_values()
-            if not (download_config and download_config.manual_dir):
-                self._require_no_other_version()
-            if final.is_dir() and not any(final.iterdir()):
-                final.rmdir()  # TFDS would take it for a dataset
-            super().download_and_prepare(download_config=download_config, **kwargs)
-
-    def _remove_store(self) -> None:
-        store, self._store = self._store, None
-        try:
-            store.remove()
-        except OSError as error:  # the dataset is complete
-            build_dirs.log_left_over(store.directory, error)
-
-    def _write_page(self) -> None:
-        from kinetics_clips.show import report_page
-
-        try:
-            report_page.write(self, self._rows)
-        except Exception as error:  # days of building do not end for want of a page
-            _log.warning(
-                "%s was not written; the dataset is complete without. Try "
-                "`kinetics-clips report`. The reason: %r",
-                report_page.FILENAME,
-                error,
-                exc_info=not isinstance(error, OSError),
+            return
+        self.require_same_values()
+        if not (download_config and download_config.manual_dir):
+            build_dirs.require_no_other_version(
+                final, f"{self.name}/{self.builder_config.name}"
             )
+        build_dirs.remove_empty(final)  # TFDS would take it for a dataset
+        super().download_and_prepare(download_config=download_config, **kwargs)
 
     def require_same_values(self) -> None:
         """Requires that a dataset of that name, if one exists, has the config's values.
@@ -414,19 +249,6 @@ https://github.com/cvdfoundation/kinetics-dataset
                 f"{self.builder_config.name!r}: asked for {values}, but "
                 f"{self.data_path} was built with {built}. Give another name, or "
                 "leave it empty."
-            )
-
-    def _require_no_other_version(self) -> None:
-        final = Path(self.data_path)
-        others = build_dirs.versions(final.parent)
-        if others and final.name not in others:
-            name = f"{self.name}/{self.builder_config.name}"
-            raise ValueError(
-                "`manual_dir` must be given to build a dataset of which there is "
-                f"another version, got none: {name} {final.name} is not in "
-                f"{final.parent}, but {', '.join(others)} is. Read that one as "
-                f'"{name}:{others[-1]}", or build the new one with `kinetics-clips '
-                "build`, or with tfds.download.DownloadConfig(manual_dir=...)."
             )
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -478,32 +300,27 @@ https://github.com/cvdfoundation/kinetics-dataset
             download_config.beam_runner or download_config.beam_options
         )
         if self._on_beam:
-            self._require_beam(download_config)
+            from kinetics_clips.write import beam_pipeline
+
+            beam_pipeline.require_possible(download_config, self._resume_dir)
         with (
             build_dirs.in_work(self.data_path),
             serializing.in_place(),
-            self._workers(),
+            self._encoder.workers(),
             contextlib.ExitStack() as self._open_generators,
         ):
             super()._download_and_prepare(dl_manager, download_config)
             if self.info.file_format is tfds.core.FileFormat.TFRECORD:
                 frame_index.build(self, self.num_workers)
         if self._on_beam:
-            from kinetics_clips.write import beam_pipeline
-
             self._rows += beam_pipeline.take_rows(Path(self.data_path))
-        order = [*annotations.SPLITS, videos.NO_SPLIT]
-        self._rows.sort(key=lambda r: (order.index(r.split), r.filename, r.video_id))
-        report.write(self.data_path / report.FILENAME, self._rows)
-        for line in report.summary(self._rows).splitlines():
-            _log.info("%s", line)
+        report.finish(Path(self.data_path), self._rows)
         self.info.metadata["totals"] = report.totals(self._rows)
         self.info.metadata["config"] = self.builder_config.values
         self.info.metadata["manual_dir"] = as_utf8(in_utf8(str(_root(dl_manager))))
         self.info.metadata["built"] = _now()
         self.info.metadata["versions"] = self._versions()
-        if self._store:
-            self._store.finish(self.info.metadata["built"])
+        self._encoder.finish(self.info.metadata["built"])
 
     def _versions(self) -> dict[str, str]:
         from kinetics_clips.write import frames
@@ -516,6 +333,9 @@ https://github.com/cvdfoundation/kinetics-dataset
         }
 
     def _split_generators(self, dl_manager):
+        if self._on_beam:
+            from kinetics_clips.write import beam_pipeline
+
         root = _root(dl_manager)
         if not self._scanned or self._scanned[0] != root:
             self.scan(root)
@@ -540,7 +360,13 @@ https://github.com/cvdfoundation/kinetics-dataset
             videos_are = "video is" if len(to_encode) == 1 else "videos are"
             _log.info("%s: %d %s taken", split.name, len(to_encode), videos_are)
             if self._on_beam:
-                generators[split.name] = self._beam_examples(split.name, to_encode)
+                generators[split.name] = beam_pipeline.examples(
+                    to_encode,
+                    self._encoder.settings,
+                    _example,
+                    Path(self.data_path),
+                    split.name,
+                )
                 continue
             generator = self._generate_examples(split.name, to_encode)
             self._open_generators.enter_context(contextlib.closing(generator))
@@ -549,7 +375,7 @@ https://github.com/cvdfoundation/kinetics-dataset
             raise report.nothing_stored(self._rows)
         self._last_split = list(generators)[-1]
         if self._on_beam:  # which has workers of its own
-            self._pool.close()
+            self._encoder.end_workers()
         return generators
 
     def _any_stored(self, to_encode: list[Video]) -> bool:
@@ -563,37 +389,6 @@ https://github.com/cvdfoundation/kinetics-dataset
         for video, error in failures:
             self._fail(video, error.reason, error.detail)
         return False
-
-    def _require_beam(self, download_config) -> None:
-        try:
-            from kinetics_clips.write import beam_pipeline
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                f"Builds on Beam need its package, got: {error}. Install it: pip "
-                "install apache-beam"
-            ) from error
-
-        beam_pipeline.require_runner(
-            download_config.beam_runner, download_config.beam_options
-        )
-        if self._resume_dir:
-            raise ValueError(
-                "`resume_dir` must be None where a Beam pipeline builds, got "
-                f"{self._resume_dir}: what its workers have done is kept by the runner."
-            )
-        if download_config.max_examples_per_split is not None:  # TFDS passes over it
-            raise ValueError(
-                "`max_examples_per_split` must be None where a Beam pipeline builds, "
-                f"got {download_config.max_examples_per_split}. Set the config's "
-                "`max_videos`."
-            )
-
-    def _beam_examples(self, split: str, to_encode: list[Video]):
-        from kinetics_clips.write import beam_pipeline
-
-        return beam_pipeline.examples(
-            to_encode, self._settings(), _example, Path(self.data_path), split
-        )
 
     def _generate_examples(
         self, split: str, to_encode: list[Video]
@@ -618,7 +413,7 @@ https://github.com/cvdfoundation/kinetics-dataset
                 bar.set_postfix(failed=num_failed, refresh=False)
                 bar.update()
         if split == self._last_split:  # the shards are written by this process alone
-            self._pool.close()
+            self._encoder.end_workers()
         num_stored = len(to_encode) - num_failed
         if not num_stored:
             raise report.nothing_stored(self._rows)
@@ -635,16 +430,9 @@ https://github.com/cvdfoundation/kinetics-dataset
 
     def _fail(self, video: Video, reason: str, detail: str) -> None:
         """Reports a video that is not stored, and logs it by name."""
-        self._rows.append(report.failed(video, reason, detail))
-        # `videos.find` has summed up the missing ones, of which there may be thousands.
-        _log.log(
-            logging.DEBUG if video.file is None else logging.WARNING,
-            "%s: %s: %s (%s)",
-            video.annotation.split,
-            video.filename or video.annotation.video_id,
-            reason,
-            detail,
-        )
+        row = report.failed(video, reason, detail)
+        self._rows.append(row)
+        report.log_failure(row)
 
 
 def _built_in(config):

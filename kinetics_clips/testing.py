@@ -12,13 +12,10 @@ import tensorflow_datasets as tfds
 
 from kinetics_clips import progress
 from kinetics_clips.command import synthetic
-from kinetics_clips.kinetics_clips_dataset_builder import (
-    Builder,
-    KineticsClipsConfig,
-    require,
-)
+from kinetics_clips.kinetics_clips_dataset_builder import Builder
 from kinetics_clips.store import datasets
 from kinetics_clips.write import annotations, videos
+from kinetics_clips.write.config import KineticsClipsConfig, require
 
 _MAX_FRAMES = 1 << synthetic.NUM_BLOCKS
 _MIN_SIZE = (32, 48)  # in which a number can be read

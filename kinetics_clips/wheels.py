@@ -1,46 +1,80 @@
-"""Imports what compiled wheels bring, and tells how to mend one that is half installed.
+"""Imports what compiled wheels bring, and tells how to mend one that is not whole.
 
     from kinetics_clips.wheels import av, cv2
 
 Two wheels install the same `cv2`: uninstalling one takes it from the other, and leaves
-a package that can be imported and has nothing in it.
+a package that can be imported and has nothing in it. Others come with an extra of this
+package, and are not there without it.
 """
 
 import importlib
+import importlib.util
 import os
 import sys
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    import apache_beam
     import av
     import cv2
     import simplejpeg
+    import tensorflow
 
-__all__ = ["av", "cv2", "simplejpeg"]
+__all__ = ["apache_beam", "av", "cv2", "simplejpeg", "tensorflow"]
 
-# Module -> the wheel that brings it, what it is for, and something that it must have.
+
+class _Wheel(NamedTuple):
+    name: str
+    purpose: str
+    content: str  # something that its module must have
+    extra: str = ""  # of this package, which installs it
+
+
 _WHEELS = {
-    "av": ("av", "decode videos", "open"),
-    "cv2": ("opencv-python-headless", "scale frames", "resize"),
-    "simplejpeg": ("simplejpeg", "encode and decode JPEGs", "decode_jpeg"),
+    "apache_beam": _Wheel("apache-beam", "build on a cluster", "Pipeline", "beam"),
+    "av": _Wheel("av", "decode videos", "open"),
+    "cv2": _Wheel("opencv-python-headless", "scale frames", "resize"),
+    "simplejpeg": _Wheel("simplejpeg", "encode and decode JPEGs", "decode_jpeg"),
+    "tensorflow": _Wheel(
+        "tensorflow", "build a dataset, and to read one in tf.data", "data", "tf"
+    ),
 }
 
 
 def __getattr__(name: str) -> ModuleType:
     if name not in _WHEELS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    wheel, purpose, content = _WHEELS[name]
+    require(name)
+    wheel = _WHEELS[name]
     try:
         module = importlib.import_module(name)
-        getattr(module, content)
+        getattr(module, wheel.content)
     except (AttributeError, ImportError, ValueError) as error:  # or another ABI
         raise ImportError(
-            f"The package {wheel} must be installed as a whole to {purpose}, got: "
-            f"{error}. Mend it: pip install --force-reinstall {wheel}",
+            f"The package {wheel.name} must be installed as a whole to "
+            f"{wheel.purpose}, got: {error}. Mend it: "
+            f"pip install --force-reinstall {wheel.name}",
             name=name,
         ) from error
     return module
+
+
+def require(name: str) -> None:
+    """Requires that a module is installed, and does not import it.
+
+    Raises:
+      ModuleNotFoundError: If it is not; says what installs it.
+    """
+    if importlib.util.find_spec(name) is None:
+        wheel = _WHEELS[name]
+        package = f"'kinetics-clips[{wheel.extra}]'" if wheel.extra else wheel.name
+        brings = f", which the extra [{wheel.extra}] brings," if wheel.extra else ""
+        raise ModuleNotFoundError(
+            f"The package {wheel.name}{brings} must be installed to {wheel.purpose}, "
+            f"got none. Install it: pip install {package}",
+            name=name,
+        )
 
 
 def _work_alone() -> None:

@@ -1,4 +1,6 @@
+import ast
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,8 @@ WHEELS = {
     "cv2": "opencv-python-headless",
     "av": "av",
     "simplejpeg": "simplejpeg",
+    "tensorflow": "tensorflow",
+    "apache_beam": "apache-beam",
 }
 
 
@@ -117,6 +121,83 @@ print(source()[0]["video"].shape)
     assert printed == ["True"] * 4 + ["(2, 32, 32, 3)"], done.stderr
 
 
+WITHOUT_EXTRAS = """
+import importlib, importlib.abc, sys
+
+class Without(importlib.abc.MetaPathFinder):
+    # Finds what this interpreter has, but for what only extras bring.
+
+    def __init__(self, finders):
+        self.finders = finders
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("tensorflow", "apache_beam"):
+            return None
+        specs = (finder.find_spec(name, path, target) for finder in self.finders)
+        return next((spec for spec in specs if spec), None)
+
+sys.meta_path[:] = [Without(sys.meta_path[:])]
+"""
+
+
+def test_what_an_extra_brings_is_asked_for_in_a_line(tmp_path, data_dir):
+    write_tree(tmp_path / "videos", "train", {"a/one": 2})
+    script = f"""{WITHOUT_EXTRAS}
+import kinetics_clips, tensorflow_datasets as tfds
+
+def build(**options):
+    config = tfds.download.DownloadConfig(
+        manual_dir={str(tmp_path / "videos")!r}, **options
+    )
+    builder = kinetics_clips.Builder(config="folder", data_dir={str(tmp_path)!r})
+    builder.download_and_prepare(download_config=config)
+
+for call in (
+    build,
+    lambda: kinetics_clips.load_clips,
+    lambda: kinetics_clips.sample_clip,
+    lambda: kinetics_clips.EncodedFrames().dtype,
+    lambda: importlib.import_module("kinetics_clips.write.beam_pipeline"),
+):
+    try:
+        call()
+    except ModuleNotFoundError as error:
+        print(error)
+"""
+    done = run(tmp_path, "-c", script)
+    lines = done.stdout.splitlines()
+    assert lines == [
+        "The package tensorflow, which the extra [tf] brings, must be installed to "
+        "build a dataset, and to read one in tf.data, got none. Install it: pip "
+        "install 'kinetics-clips[tf]'"
+    ] * 4 + [
+        "The package apache-beam, which the extra [beam] brings, must be installed to "
+        "build on a cluster, got none. Install it: pip install 'kinetics-clips[beam]'"
+    ], done.stderr
+
+
+def test_reading_checking_indexing_and_drawing_need_no_extra(tmp_path, data_dir):
+    write_tree(tmp_path / "videos", "train", {"a/one": 2})
+    shutil.copytree(data_dir, tmp_path / "data")
+    script = f"""{WITHOUT_EXTRAS}
+import kinetics_clips
+from kinetics_clips.command import cli
+
+data, videos, out = {[str(tmp_path / name) for name in ("data", "videos", "a.png")]}
+assert cli.main(["check", "folder", "--manual-dir", videos, "--data-dir", data]) == 0
+assert cli.main(["index", "folder", "--data-dir", data]) == 0
+assert cli.main(["preview", "folder", "--data-dir", data, "--out", out]) == 0
+assert cli.main(["report", "folder", "--data-dir", data]) == 0
+assert cli.main(["build", "folder", "--manual-dir", videos, "--data-dir", data]) == 1
+source = kinetics_clips.ClipSource("kinetics_clips/folder", "train", data_dir=data)
+print(source[0]["video"].shape[0])
+"""
+    done = run(tmp_path, "-c", script)
+    assert done.stdout.splitlines()[-1:] == ["64"], done.stderr
+    (error,) = (line for line in done.stderr.splitlines() if "error:" in line)
+    assert error.startswith("kinetics-clips: error: The package tensorflow, which the")
+
+
 def test_whole_wheels_are_what_they_are():
     import cv2
 
@@ -131,6 +212,9 @@ def test_nothing_else_imports_them():
     for path in Path(kinetics_clips.__file__).parent.rglob("*.py"):
         if path.name == "wheels.py":
             continue
-        lines = [text.strip() for text in path.read_text(encoding="utf-8").splitlines()]
-        for name in WHEELS:
-            assert f"import {name}" not in lines, path.name
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            modules = [alias.name for alias in getattr(node, "names", ())]
+            if isinstance(node, ast.ImportFrom):
+                modules = [node.module]
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                assert not {name.split(".")[0] for name in modules} & set(WHEELS), path

@@ -6,10 +6,11 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from kinetics_clips import files
-from kinetics_clips import kinetics_clips_dataset_builder as dataset_builder
+from kinetics_clips.kinetics_clips_dataset_builder import Builder
 from kinetics_clips.read import windows
 from kinetics_clips.version import __version__
 from kinetics_clips.write import check
+from kinetics_clips.write.videos import RELEASES
 
 DATA_DIR = Path(files.absolute(tfds.core.constants.DATA_DIR))
 
@@ -247,10 +248,10 @@ def _build_options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False)
     options.add_argument(
         "config",
-        type=lambda text: text.removeprefix(f"{dataset_builder.Builder.name}/"),
-        choices=dataset_builder.RELEASES,
+        type=lambda text: text.removeprefix(f"{Builder.name}/"),
+        choices=RELEASES,
         metavar="CONFIG",
-        help=" or ".join(dataset_builder.RELEASES),
+        help=" or ".join(RELEASES),
     )
     options.add_argument(
         "--manual-dir",

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import gc
+import importlib
 import logging
 import os
 import shlex
@@ -14,12 +15,13 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from kinetics_clips import progress
+from kinetics_clips import progress, wheels
 from kinetics_clips.command import arguments, startup
-from kinetics_clips.kinetics_clips_dataset_builder import Builder, KineticsClipsConfig
+from kinetics_clips.kinetics_clips_dataset_builder import Builder
 from kinetics_clips.read.windows import ClipSpec
 from kinetics_clips.store import datasets, frame_index
 from kinetics_clips.write import check, report, resume, videos
+from kinetics_clips.write.config import KineticsClipsConfig
 from kinetics_clips.write.videos import Video
 
 _log = logging.getLogger(__name__)
@@ -70,6 +72,7 @@ def _import_tensorflow(args: argparse.Namespace) -> None:
     """Imports it before others do: it greets with lines that no setting turns off."""
     if args.debug or "tensorflow" in sys.modules:
         return
+    wheels.require("tensorflow")
     sys.stderr.flush()
     saved = os.dup(2)
     with tempfile.TemporaryFile() as heard:
@@ -77,7 +80,7 @@ def _import_tensorflow(args: argparse.Namespace) -> None:
         # A third of the time goes into looking for garbage among what stays anyway.
         gc.disable()
         try:
-            import tensorflow  # noqa: F401
+            importlib.import_module("tensorflow")
         except BaseException:
             heard.seek(0)
             os.write(saved, heard.read())
@@ -157,6 +160,7 @@ def _findings(
 
 
 def _build(args: argparse.Namespace) -> int:
+    wheels.require("tensorflow")  # before the work that comes first
     from kinetics_clips.show import report_page
 
     builder, resume_dir = _builder(args, keep=not args.no_resume)

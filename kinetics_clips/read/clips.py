@@ -11,13 +11,13 @@ from typing import TypeVar
 
 import loky
 import numpy as np
-import tensorflow as tf
 
 from kinetics_clips.read import assemble, streaming, windows
 from kinetics_clips.read.clip_source import ClipSource
 from kinetics_clips.read.windows import ClipSpec
 from kinetics_clips.store import datasets
 from kinetics_clips.store.frame_index import NoFrameIndexError
+from kinetics_clips.wheels import tensorflow as tf
 
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")

@@ -16,7 +16,9 @@ class EncodedFrames(tfds.decode.Decoder):
 
     @property
     def dtype(self):
-        import tensorflow as tf  # only those who are in a graph ask
+        from kinetics_clips.wheels import (
+            tensorflow as tf,  # only those who are in a graph ask
+        )
 
         return tf.string
 

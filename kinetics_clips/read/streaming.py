@@ -7,13 +7,14 @@ import functools
 import itertools
 import warnings
 
-import tensorflow as tf
-import tensorflow.experimental.numpy as tnp
 import tensorflow_datasets as tfds
 
 from kinetics_clips.read import windows
 from kinetics_clips.read.encoded_frames import EncodedFrames
 from kinetics_clips.read.windows import ClipSpec
+from kinetics_clips.wheels import tensorflow as tf
+
+tnp = tf.experimental.numpy
 
 # Bit for bit what libjpeg-turbo gives elsewhere; TensorFlow's default is coarser.
 _DCT_METHOD = "INTEGER_ACCURATE"

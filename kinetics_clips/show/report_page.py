@@ -2,6 +2,7 @@
 
 import base64
 import io
+import logging
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,6 +20,8 @@ from kinetics_clips.store import datasets, frame_index
 from kinetics_clips.write import annotations, check, report, sources
 from kinetics_clips.write.report import Row
 from kinetics_clips.write.videos import BAD_ROW
+
+_log = logging.getLogger(__name__)
 
 FILENAME = "build_report.html"
 
@@ -114,6 +117,20 @@ def write(builder: tfds.core.DatasetBuilder, rows: Sequence[Row]) -> Path:
         # The directory that was built from may have a name that is no text here.
         file.write(page.encode("utf-8", "surrogateescape"))
     return path
+
+
+def write_if_possible(builder: tfds.core.DatasetBuilder, rows: Sequence[Row]) -> None:
+    """Writes the page, or logs why it cannot be written: the dataset is complete."""
+    try:
+        write(builder, rows)
+    except Exception as error:  # days of building do not end for want of a page
+        _log.warning(
+            "%s was not written; the dataset is complete without. Try "
+            "`kinetics-clips report`. The reason: %r",
+            FILENAME,
+            error,
+            exc_info=not isinstance(error, OSError),
+        )
 
 
 def verdict(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> str:

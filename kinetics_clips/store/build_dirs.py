@@ -78,13 +78,45 @@ def versions(config_dir: Path) -> list[str]:
     ]
 
 
-def beside(dataset_dir: Path) -> Path:
-    """Returns where a new dataset waits, complete, to take the place of an old one."""
-    return dataset_dir.with_name(f"{_INCOMPLETE}new_{dataset_dir.name}")
+def require_no_other_version(dataset_dir: Path, name: str) -> None:
+    """Requires that no other version of a dataset stands where this one is to be.
+
+    So that `tfds.load` leaves a shared dataset alone when this package is newer.
+
+    Args:
+      dataset_dir: Directory of the version that is asked for.
+      name: Name of the dataset, without its version.
+
+    Raises:
+      ValueError: If there is one and not this one; says how to read it, or build.
+    """
+    others = versions(dataset_dir.parent)
+    if others and dataset_dir.name not in others:
+        raise ValueError(
+            "`manual_dir` must be given to build a dataset of which there is "
+            f"another version, got none: {name} {dataset_dir.name} is not in "
+            f"{dataset_dir.parent}, but {', '.join(others)} is. Read that one as "
+            f'"{name}:{others[-1]}", or build the new one with `kinetics-clips '
+            "build`, or with tfds.download.DownloadConfig(manual_dir=...)."
+        )
 
 
-def swap(dataset_dir: Path) -> None:
-    """Puts the new dataset that waits into the old one's place, and removes that."""
+def remove_empty(directory: Path) -> None:
+    """Removes a directory that has nothing in it."""
+    if directory.is_dir() and not any(directory.iterdir()):
+        directory.rmdir()
+
+
+@contextlib.contextmanager
+def swapped_in(dataset_dir: Path) -> Iterator[Path]:
+    """Gives a place for a new dataset, which replaces the old one when it is complete.
+
+    Where something is raised meanwhile, the old one stays.
+
+    Yields:
+      The directory to build in.
+    """
+    yield beside(dataset_dir)
     replaced = dataset_dir.with_name(f"{_INCOMPLETE}replaced_{dataset_dir.name}")
     if replaced.exists():
         shutil.rmtree(replaced)
@@ -96,6 +128,19 @@ def swap(dataset_dir: Path) -> None:
         log_left_over(replaced, error)
 
 
+def finish_swap(dataset_dir: Path) -> bool:
+    """Ends a swap that was killed half-way; returns whether there was one."""
+    if dataset_dir.exists() or not beside(dataset_dir).exists():
+        return False
+    beside(dataset_dir).rename(dataset_dir)
+    return True
+
+
+def beside(dataset_dir: Path) -> Path:
+    """Returns where a new dataset waits, complete, to take the place of an old one."""
+    return dataset_dir.with_name(f"{_INCOMPLETE}new_{dataset_dir.name}")
+
+
 def log_left_over(directory: Path, error: OSError) -> None:
     """Logs that a directory, of no more use, could not be removed, and what to do."""
     _log.warning(
@@ -104,11 +149,3 @@ def log_left_over(directory: Path, error: OSError) -> None:
         error,
         shlex.quote(str(directory)),
     )
-
-
-def finish_swap(dataset_dir: Path) -> bool:
-    """Ends a swap that was killed half-way; returns whether there was one."""
-    if dataset_dir.exists() or not beside(dataset_dir).exists():
-        return False
-    beside(dataset_dir).rename(dataset_dir)
-    return True

@@ -7,11 +7,9 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
-from apache_beam.runners.direct import direct_runner
-from apache_beam.runners.runner import PipelineRunner, create_runner
+import tensorflow_datasets as tfds
 
+from kinetics_clips.wheels import apache_beam as beam
 from kinetics_clips.write import report, workers
 from kinetics_clips.write.frames import EncodedVideo, EncodeSettings
 from kinetics_clips.write.videos import Video
@@ -28,14 +26,41 @@ NAMESPACE = "kinetics_clips"
 
 # They run on one machine, in ways that their names do not say: the first downloads a
 # program, and where it cannot, is another runner, in one process, as is the second.
-_REFUSED = (direct_runner.SwitchingDirectRunner, direct_runner.BundleBasedDirectRunner)
+_REFUSED = (
+    beam.runners.direct.direct_runner.SwitchingDirectRunner,
+    beam.runners.direct.direct_runner.BundleBasedDirectRunner,
+)
 
 _ROWS = "report_rows_"
 
 
-def require_runner(
-    runner: PipelineRunner | str | None,
-    options: PipelineOptions | None,
+def require_possible(
+    download_config: tfds.download.DownloadConfig, resume_dir: Path | None
+) -> None:
+    """Requires of a build's options what a pipeline needs.
+
+    Raises:
+      ValueError: If no runner of several processes is named, or an option is set that
+        a pipeline would pass over.
+      ImportError: If Beam, or the runner, is not installed.
+    """
+    _require_runner(download_config.beam_runner, download_config.beam_options)
+    if resume_dir:
+        raise ValueError(
+            "`resume_dir` must be None where a Beam pipeline builds, got "
+            f"{resume_dir}: what its workers have done is kept by the runner."
+        )
+    if download_config.max_examples_per_split is not None:  # TFDS passes over it
+        raise ValueError(
+            "`max_examples_per_split` must be None where a Beam pipeline builds, "
+            f"got {download_config.max_examples_per_split}. Set the config's "
+            "`max_videos`."
+        )
+
+
+def _require_runner(
+    runner: beam.runners.runner.PipelineRunner | str | None,
+    options: beam.options.pipeline_options.PipelineOptions | None,
 ) -> None:
     """Requires that a runner is named, and is what its name says.
 
@@ -43,9 +68,11 @@ def require_runner(
       ValueError: If not, or Beam knows no runner of that name.
       ImportError: If it is not installed.
     """
-    runner = runner or (options and options.view_as(StandardOptions).runner)
+    if runner is None and options is not None:
+        standard = beam.options.pipeline_options.StandardOptions
+        runner = options.view_as(standard).runner
     if isinstance(runner, str):
-        runner = create_runner(runner)
+        runner = beam.runners.runner.create_runner(runner)
     if runner is None or isinstance(runner, _REFUSED):
         name = runner and type(runner).__name__
         raise ValueError(

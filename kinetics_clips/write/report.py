@@ -2,16 +2,21 @@
 
 import csv
 import dataclasses
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kinetics_clips.write.annotations import SPLITS
 from kinetics_clips.write.sources import as_utf8
 from kinetics_clips.write.videos import NO_SPLIT, Found, Video
 
 if TYPE_CHECKING:  # importing it brings OpenCV, which readers do not need
     from kinetics_clips.write.frames import EncodedVideo
+
+_log = logging.getLogger(__name__)
 
 FILENAME = "build_report.csv"
 
@@ -137,6 +142,32 @@ def read(path: str | os.PathLike) -> list[Row]:
             f"{path} must be the report of a build, as it was written, got: {error}. "
             "Restore it, or build the dataset again."
         ) from error
+
+
+def finish(directory: Path, rows: list[Row]) -> None:
+    """Sorts the rows of a build, writes them into a directory, and logs their totals.
+
+    Raises:
+      OSError: If they cannot be written.
+    """
+    order = [*SPLITS, NO_SPLIT]
+    rows.sort(key=lambda row: (order.index(row.split), row.filename, row.video_id))
+    write(directory / FILENAME, rows)
+    for line in summary(rows).splitlines():
+        _log.info("%s", line)
+
+
+def log_failure(row: Row) -> None:
+    """Logs a video that is not stored, by name."""
+    _log.log(
+        # `videos.find` has summed up the missing ones, of which there may be thousands.
+        logging.WARNING if row.filename else logging.DEBUG,
+        "%s: %s: %s (%s)",
+        row.split,
+        row.filename or row.video_id,
+        row.reason,
+        row.detail,
+    )
 
 
 def totals(rows: Iterable[Row]) -> dict[str, dict]:
