@@ -1,6 +1,7 @@
 """The options of the `kinetics-clips` command, and its help."""
 
 import argparse
+import re
 from pathlib import Path
 
 import tensorflow_datasets as tfds
@@ -27,6 +28,36 @@ exit codes:
   2    options that cannot be understood
   130  stopped by Ctrl-C or SIGTERM; the same `build` goes on from there
 """
+
+
+# Python's arguments whose options bear other names than theirs.
+_SPELLED = {
+    "class_name": "--class",
+    "dataset": "DATASET",
+    "num_frames": "--frames",
+    "num_workers": "--workers",
+    "path": "--out",
+    "release": "CONFIG",
+}
+
+
+def in_options(text: str, args: argparse.Namespace) -> str:
+    """Returns an error's text that names a command's options, not Python's arguments.
+
+    Args:
+      text: Text in which the arguments stand as `crop`, between backticks.
+      args: What the parser has made of the command line: each destination is the name
+        of the argument that it is passed on as.
+    """
+
+    def option(match: re.Match[str]) -> str:
+        name = match[1]
+        if name not in vars(args):
+            return match[0]
+        return f"`{_SPELLED.get(name) or '--' + name.replace('_', '-')}`"
+
+    # No option takes a None: it is left out.
+    return re.sub(r"`(\w+)`", option, text.replace(" or None, got", ", got"))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -142,6 +173,7 @@ def parser() -> argparse.ArgumentParser:
     )
     preview.add_argument(
         "--out",
+        dest="path",
         type=_path,
         default=Path("clips.png"),
         metavar="FILE",
@@ -164,6 +196,7 @@ def parser() -> argparse.ArgumentParser:
     )
     preview.add_argument(
         "--frames",
+        dest="num_frames",
         type=int,
         default=8,
         metavar="N",
@@ -247,7 +280,7 @@ def _build_options() -> argparse.ArgumentParser:
     """Returns what all commands take that build, or look at what would be built."""
     options = argparse.ArgumentParser(add_help=False)
     options.add_argument(
-        "config",
+        "release",
         type=lambda text: text.removeprefix(f"{Builder.name}/"),
         choices=RELEASES,
         metavar="CONFIG",
@@ -330,6 +363,7 @@ def _add_data_dir(parser: argparse.ArgumentParser, what: str) -> None:
 def _add_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers",
+        dest="num_workers",
         type=int,
         metavar="N",
         help="number of processes (default: one per core)",

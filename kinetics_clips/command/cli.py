@@ -46,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if args.debug:
             raise
-        print(f"kinetics-clips: error: {_in_words(error)}", file=sys.stderr)
+        words = arguments.in_options(_in_words(error), args)
+        print(f"kinetics-clips: error: {words}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         resumes = args.command == "build" and not args.no_resume
@@ -106,7 +107,7 @@ def _check(args: argparse.Namespace) -> int:
     builder, resume_dir = _builder(args, keep=False)
     found = builder.scan(args.manual_dir)
     for split in found.splits:
-        print(check.table(split, args.config))
+        print(check.table(split, args.release))
     if found.unmatched:
         kinds = videos.summary_of_passed_over(found.unmatched)
         line = f"  {'unmatched':12}{len(found.unmatched):>10,}   {kinds}"
@@ -127,7 +128,7 @@ def _check(args: argparse.Namespace) -> int:
         report.write(args.report, report.unmatched(found) + rows)
         print(f"What was found of every video: {args.report}")
     # As a build would.
-    videos.require_videos(found, args.manual_dir, args.config)
+    videos.require_videos(found, args.manual_dir, args.release)
     _require_stored(decoded, selected, rows)
     _require_writable(args, builder, resume_dir)
     return 0
@@ -205,7 +206,7 @@ def _build_anew(
     print(f"Building {builder.name}/{builder.builder_config.name}")
     _require_writable(args, builder, resume_dir)
     found = builder.scan(args.manual_dir)
-    videos.require_videos(found, args.manual_dir, args.config)
+    videos.require_videos(found, args.manual_dir, args.release)
     if not args.allow_missing:
         check.require_half(found)
     selected = {split.name: builder.select(split) for split in found.splits}
@@ -231,7 +232,7 @@ def _build_anew(
 
 def _index(args: argparse.Namespace) -> int:
     builder = _find(args)
-    for index in frame_index.build(builder, args.workers):
+    for index in frame_index.build(builder, args.num_workers):
         print(
             f"Verified {len(index)} videos of {len(index.shards)} shards, and indexed "
             f"their frames: {index.path}"
@@ -242,7 +243,7 @@ def _index(args: argparse.Namespace) -> int:
 def _preview(args: argparse.Namespace) -> int:
     from kinetics_clips.show import preview
 
-    preview.require_suffix(args.out)
+    preview.require_suffix(args.path)
     builder = _find(args)
     if not any(Path(builder.data_path).glob(f"*{frame_index.SUFFIX}")):
         _import_tensorflow(args)  # which streams the records
@@ -255,10 +256,10 @@ def _preview(args: argparse.Namespace) -> int:
         class_name=args.class_name,
         seed=args.seed,
         epoch=args.epoch,
-        num_frames=args.frames,
+        num_frames=args.num_frames,
     )
-    shown.save(args.out)
-    print(f"{len(shown.clips)} clips of {builder.info.full_name}: {args.out}")
+    shown.save(args.path)
+    print(f"{len(shown.clips)} clips of {builder.info.full_name}: {args.path}")
     return 0
 
 
@@ -294,11 +295,11 @@ def _builder(args: argparse.Namespace, keep: bool) -> tuple[Builder, Path | None
     if not args.manual_dir.is_dir() or not any(args.manual_dir.iterdir()):
         raise ValueError(
             "`--manual-dir` must be a directory with videos, got "
-            f"{args.manual_dir}. Expected:\n{videos.layout(args.config).rstrip()}"
+            f"{args.manual_dir}. Expected:\n{videos.layout(args.release).rstrip()}"
         )
     config = KineticsClipsConfig(
         name=args.name,
-        release=args.config,
+        release=args.release,
         short_side=args.short_side,
         jpeg_quality=args.jpeg_quality,
         fps=args.fps,
@@ -310,7 +311,7 @@ def _builder(args: argparse.Namespace, keep: bool) -> tuple[Builder, Path | None
     builder = Builder(
         config=config,
         data_dir=args.data_dir,
-        num_workers=args.workers,
+        num_workers=args.num_workers,
         resume_dir=resume_dir if keep else None,
         skip_bad_rows=args.skip_bad_rows,
     )

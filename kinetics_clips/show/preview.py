@@ -182,8 +182,8 @@ def show_clips(
             raise ValueError(f"`{name}` must be at least 1, got {value}.")
     if num * spec.num_views * spec.length * (spec.side or 0) ** 2 * 3 > _MAX_BYTES:
         raise ValueError(
-            f"`spec` must be of clips that fit into {_MAX_BYTES >> 30} GiB together, "
-            f"got {num} clips of {spec}. Show fewer, or smaller ones."
+            f"The clips must fit into {_MAX_BYTES >> 30} GiB together, got {num} of "
+            f"{spec}. Show fewer, or smaller ones."
         )
     builder = datasets.find(dataset, data_dir)
     label = None

@@ -127,9 +127,12 @@ def test_build_takes_frames_as_they_are(tmp_path, videos, capsys):
         (["--manual-dir", "{tmp}/nowhere"], "must be a directory with videos, got"),
         (["--manual-dir", "{tmp}/empty"], "must be a directory with videos, got"),
         (["--manual-dir", "{tmp}/videos/train"], "annotated video of any split, got 0"),
-        (["--manual-dir", "{tmp}", "--fps", "0"], "`fps` must be a number in (0, 1000"),
-        (["--manual-dir", "{tmp}", "--jpeg-quality", "0"], "`jpeg_quality` must be"),
-        (["--manual-dir", "{tmp}", "--workers", "0"], "`num_workers` must be"),
+        (
+            ["--manual-dir", "{tmp}", "--fps", "0"],
+            "`--fps` must be a number in (0, 1000], got",
+        ),
+        (["--manual-dir", "{tmp}", "--jpeg-quality", "0"], "`--jpeg-quality` must be"),
+        (["--manual-dir", "{tmp}", "--workers", "0"], "`--workers` must be"),
         (["--manual-dir", "{videos}", "--num-shards", "2"], "got 2, and 1 in train"),
         (["--manual-dir", "{videos}", "--num-shards", "-1"], "got -1, and 1 in train"),
     ],
@@ -483,7 +486,7 @@ def test_videos_that_all_fail_are_told_with_the_reason_first(tmp_path, capsys):
         path.write_text("no video")
     options = ["--manual-dir", tmp_path / "videos", "--data-dir", tmp_path / "data"]
     why = (
-        "failed: not a video (8 bytes, text). `manual_dir` must hold at least one "
+        "failed: not a video (8 bytes, text). `--manual-dir` must hold at least one "
         "video that can be stored, got train: 0 stored, "
     )
     for command_name in ("check", "build"):
@@ -643,7 +646,7 @@ def test_index_makes_an_index_and_verifies_the_dataset(data_dir, tmp_path, capsy
 
     code, _, err = run("index", directory, "--workers", 0, capsys=capsys)
     assert code == 1
-    assert "`num_workers` must be at least 1 or None, got 0" in err
+    assert "`--workers` must be at least 1, got 0" in err
     code, _, err = run("index", "nothing", "--data-dir", tmp_path, capsys=capsys)
     assert code == 1
     assert "must be a dataset that is built" in err
@@ -709,12 +712,14 @@ def test_preview_takes_all_fields_of_a_clip(data_dir, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--out", "clips.gif"], "must end with .png for a picture or .webm"),
+        (["--out", "clips.gif"], "`--out` must end with .png for a picture or .webm"),
         (["--split", "test"], "'test'"),
+        (["--class", "green"], "`--class` must be one of the 2 classes of"),
         (["--class", "green"], "got 'green'. There is 'blue', 'red'"),
-        (["--num", "0"], "`num` must be at least 1, got 0"),
-        (["--windows", "some"], "`windows` must be 'random', 'center' or a number"),
-        (["--area", "0.1", "0.5"], "`area` needs a `size`"),
+        (["--num", "0"], "`--num` must be at least 1, got 0"),
+        (["--frames", "0"], "`--frames` must be at least 1, got 0"),
+        (["--windows", "some"], "`--windows` must be 'random', 'center' or a number"),
+        (["--area", "0.1", "0.5"], "`--area` needs a `--size`"),
         (["--out", "nowhere/clips.png"], "No such file or directory"),
     ],
 )

@@ -248,7 +248,7 @@ def test_a_box_of_a_pixel_is_drawn():
 
 def test_clips_beyond_memory_are_refused(data_dir):
     spec = kinetics_clips.ClipSpec(crop=9999)
-    with pytest.raises(ValueError, match=r"fit into 4 GiB together, got 6 clips of"):
+    with pytest.raises(ValueError, match=r"fit into 4 GiB together, got 6 of"):
         preview.show_clips(NAME, "train", spec, data_dir=data_dir)
 
 
