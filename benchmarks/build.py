@@ -28,15 +28,12 @@ with libx264, and 6 GB in the temporary directory (TMPDIR) or in `--keep`.
 """
 
 import argparse
-import contextlib
 import csv
 import functools
-import json
 import os
 import re
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -47,8 +44,10 @@ from pathlib import Path
 import generated
 import loky
 import psutil
+import sections
 import tables
 import tensorflow_datasets as tfds
+from sections import run_task
 
 import kinetics_clips
 from kinetics_clips.write import frames, report, videos, workers
@@ -76,19 +75,13 @@ _SHORT = generated.Kind("short", 340, 256, 500_000, num_frames=45, num_different
 
 
 def main() -> int:
-    sections = {
+    measures = {
         "frames": _measure_frames,
         "build": _measure_build,
         "workers": _measure_workers,
         "memory": _measure_memory,
     }
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument(
-        "sections",
-        nargs="*",
-        metavar="SECTION",
-        help=f"{', '.join(sections)} (default: all)",
-    )
+    parser = sections.parser(__doc__, measures)
     parser.add_argument("--rounds", type=int, default=5, help="(default: 5)")
     parser.add_argument(
         "--workers", type=int, default=loky.cpu_count(), help="(default: one a core)"
@@ -102,27 +95,15 @@ def main() -> int:
     parser.add_argument(
         "--short-videos", type=int, default=2000, help="for `memory` (default: 2000)"
     )
-    parser.add_argument(
-        "--keep", type=Path, metavar="DIR", help="keep the videos, for the next run"
-    )
-    parser.add_argument("--task", nargs=2, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.task:
-        name, arguments = args.task
-        print(json.dumps(_TASKS[name](**json.loads(arguments))))
-        return 0
-    if unknown := set(args.sections).difference(sections):
-        parser.error(f"SECTION must be of {', '.join(sections)}, got {unknown}")
+    args = sections.parse(parser, _TASKS)
     if min(args.rounds, args.workers) < 1 or args.videos < 4 or args.short_videos < 10:
         parser.error("needs 1 round, 1 worker, 4 videos and 10 short ones at least")
     if not shutil.which("ffmpeg"):
         parser.error("the `ffmpeg` program is not there, which makes the videos too")
     print(f"{tables.machine(_PACKAGES)}; {args.workers} workers", flush=True)
-    with contextlib.ExitStack() as stack:
-        directory = args.keep or stack.enter_context(tempfile.TemporaryDirectory())
-        for name in args.sections or sections:
-            rows = sections[name](Path(directory).absolute(), args)
-            tables.show(name, rows)
+    with sections.directory(args) as directory:
+        for name in args.sections:
+            tables.show(name, measures[name](directory, args))
     return 0
 
 
@@ -136,7 +117,7 @@ def _measure_frames(directory: Path, args: argparse.Namespace) -> list[tables.Ro
         num_frames = num_videos * kind.num_frames
         sides = {
             "encode_all": functools.partial(
-                _run, "encode", root=root, num_workers=args.workers
+                run_task, "encode", root=root, num_workers=args.workers
             ),
             "ffmpeg": functools.partial(
                 _run_ffmpeg, root, kind, args.workers, directory
@@ -158,7 +139,7 @@ def _measure_frames(directory: Path, args: argparse.Namespace) -> list[tables.Ro
 def _measure_build(directory: Path, args: argparse.Namespace) -> list[tables.Row]:
     num_videos = 2 * args.videos
     root = generated.make(directory, _SMALL, num_videos)
-    run = functools.partial(_run, root=root, num_workers=args.workers)
+    run = functools.partial(run_task, root=root, num_workers=args.workers)
     build = functools.partial(run, "build", directory=directory)
     sides = {
         "bare loop": functools.partial(run, "encode"),
@@ -184,7 +165,7 @@ def _measure_workers(directory: Path, args: argparse.Namespace) -> list[tables.R
         return [tables.Row("2 workers / 1 worker", "not measured: there is one core")]
     root = generated.make(directory, _SMALL, args.videos)
     sides = {
-        name: functools.partial(_run, "encode", root=root, num_workers=num_workers)
+        name: functools.partial(run_task, "encode", root=root, num_workers=num_workers)
         for name, num_workers in [("1 worker", 1), ("2 workers", 2)]
     }
     num_frames = args.videos * _SMALL.num_frames
@@ -199,10 +180,10 @@ def _measure_workers(directory: Path, args: argparse.Namespace) -> list[tables.R
 
 def _measure_memory(directory: Path, args: argparse.Namespace) -> list[tables.Row]:
     root = generated.make(directory, _LARGE, args.videos // 4)
-    worker = _run("encode", root=root, num_workers=args.workers)
+    worker = run_task("encode", root=root, num_workers=args.workers)
     root = generated.make(directory, _SHORT, args.short_videos)
     build = functools.partial(
-        _run,
+        run_task,
         "build",
         root=root,
         num_workers=args.workers,
@@ -348,22 +329,6 @@ def _peak(process_id: int) -> int:
     """
     status = Path(f"/proc/{process_id}/status").read_text()
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) << 10
-
-
-def _run(task: str, **arguments: object) -> dict:
-    """Runs one of `_TASKS` in a new process; adds how long that lived.
-
-    Its messages are shown only where it fails.
-    """
-    text = json.dumps(arguments, default=str)
-    start = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, __file__, "--task", task, text], capture_output=True, text=True
-    )
-    seconds = time.perf_counter() - start
-    if done.returncode:
-        raise SystemExit(f"{task} {text} failed:\n{done.stderr[-4000:]}")
-    return {**json.loads(done.stdout.splitlines()[-1]), "process_seconds": seconds}
 
 
 def _run_ffmpeg(

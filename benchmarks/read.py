@@ -33,9 +33,7 @@ import os
 import re
 import shutil
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -47,6 +45,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import generated
 import loky
 import numpy as np
+import sections
 import simplejpeg
 import tables
 import tensorflow_datasets as tfds
@@ -122,36 +121,19 @@ class Data(NamedTuple):
 
 
 def main() -> int:
-    sections = {"warm": _measure_warm, "cold": _measure_cold, "scale": _measure_scale}
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument(
-        "sections",
-        nargs="*",
-        metavar="SECTION",
-        help=f"{', '.join(sections)} (default: all)",
-    )
+    measures = {"warm": _measure_warm, "cold": _measure_cold, "scale": _measure_scale}
+    parser = sections.parser(__doc__, measures)
     parser.add_argument("--rounds", type=int, default=3, help="(default: 3)")
     parser.add_argument("--seconds", type=float, default=4, help="a turn (default: 4)")
     parser.add_argument("--videos", type=int, default=96, help="(default: 96)")
     parser.add_argument("--only", default="", help="ways whose name has this, and L")
-    parser.add_argument(
-        "--keep", type=Path, metavar="DIR", help="keep the data, for the next run"
-    )
-    parser.add_argument("--task", nargs=3, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.task:
-        task, root, arguments = args.task
-        print(json.dumps(_TASKS[task](Data(Path(root)), **json.loads(arguments))))
-        return 0
-    if unknown := set(args.sections).difference(sections):
-        parser.error(f"SECTION must be of {', '.join(sections)}, got {unknown}")
+    args = sections.parse(parser, {"of_data": _of_data})
     print(tables.machine(_PACKAGES), flush=True)
-    with contextlib.ExitStack() as stack:
-        directory = args.keep or stack.enter_context(tempfile.TemporaryDirectory())
-        data = Data(Path(directory).absolute())
+    with sections.directory(args) as directory:
+        data = Data(directory)
         _prepare(data, args.videos)
-        for name in args.sections or sections:
-            tables.show(name, sections[name](data, args))
+        for name in args.sections:
+            tables.show(name, measures[name](data, args))
     return 0
 
 
@@ -659,16 +641,13 @@ _TASKS = {
 }
 
 
+def _of_data(root: str, what: str, **arguments: object) -> dict:
+    return _TASKS[what](Data(Path(root)), **arguments)
+
+
 def _run(task: str, data: Data, **arguments: object) -> dict:
     """Runs a task in a new process."""
-    done = subprocess.run(
-        [sys.executable, __file__, "--task", task, data.root, json.dumps(arguments)],
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise SystemExit(f"{task} {arguments} failed:\n{done.stderr[-4000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    return sections.run_task("of_data", root=data.root, what=task, **arguments)
 
 
 def _drop_from_cache(data: Data) -> None:

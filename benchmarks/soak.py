@@ -31,6 +31,7 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import os
 import random
 import shutil
@@ -52,8 +53,10 @@ import numpy as np
 import odd
 import psutil
 import resume
+import sections
 import tables
 import tensorflow_datasets as tfds
+from sections import run_task
 
 import kinetics_clips
 from kinetics_clips import ClipSource, ClipSpec
@@ -83,7 +86,7 @@ class Outcome(NamedTuple):
 
 
 def main() -> int:
-    sections: dict[str, Callable[[Path, argparse.Namespace], Outcome]] = {
+    attempts: dict[str, Callable[[Path, argparse.Namespace], Outcome]] = {
         "videos": _videos,
         "odd": _odd,
         "kills": _kills,
@@ -93,8 +96,7 @@ def main() -> int:
         "load": _load,
         "flood": _flood,
     }
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help="(default: all)")
+    parser = sections.parser(__doc__, attempts, keeps=False)
     parser.add_argument("--mutants", type=int, default=5_000, help="(default: 5,000)")
     parser.add_argument(
         "--folder", type=Path, help="of short odd videos (default: made anew)"
@@ -107,19 +109,14 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=600, help="(default: 600)")
     parser.add_argument("--flood", type=int, default=100_000, help="(default: 100,000)")
     parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
-    parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.read:
-        return _read(args.read, args.seconds, args.seed)
-    if unknown := set(args.sections).difference(sections):
-        parser.error(f"SECTION must be of {', '.join(sections)}, got {unknown}")
+    args = sections.parse(parser, {"read": _read})
     print(tables.machine(("av", "imageio-ffmpeg", "tensorflow")), flush=True)
     print("| section | tried | right | reported | lost | |")
     print("|---|---|---|---|---|---|")
     num_lost = 0
-    for name in args.sections or sections:
+    for name in args.sections:
         with tempfile.TemporaryDirectory() as directory:
-            outcome = sections[name](Path(directory), args)
+            outcome = attempts[name](Path(directory), args)
         counts = " | ".join(f"{count:,}" for count in outcome[:4])
         print(f"| {name} | {counts} | {outcome.note} |", flush=True)
         num_lost += outcome.lost
@@ -490,36 +487,34 @@ def _load(root: Path, args: argparse.Namespace) -> Outcome:
         synthetic.write_video(path, 150, height=96, width=128)
     _build_quietly(root / "videos", root / "data")
     directory = root / "data" / _DATASET
-    readers = [
-        subprocess.Popen(
-            [sys.executable, __file__, "--read", directory, "--seconds",
-             str(args.seconds), "--seed", str(number)],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(_NUM_READERS)
-    ]  # fmt: skip
-    read = lost = 0
+    read = functools.partial(run_task, "read", directory=directory)
+    num_read = lost = 0
     slopes = []
+    with concurrent.futures.ThreadPoolExecutor(_NUM_READERS) as pool:
+        readers = [
+            pool.submit(read, seconds=args.seconds, seed=seed)
+            for seed in range(_NUM_READERS)
+        ]
     for reader in readers:
-        out, _ = reader.communicate()
-        if reader.returncode:
+        try:
+            result = reader.result()
+        except SystemExit as error:
+            print(error, file=sys.stderr)
             lost += 1
-            continue
-        clips, wrong, *of_memory = out.split()
-        read, lost = read + int(clips), lost + int(wrong)
-        slopes.append([float(slope) for slope in of_memory])
+        else:
+            num_read, lost = num_read + result["read"], lost + result["wrong"]
+            slopes.append(result["slopes"])
     whole, half = np.max(slopes, axis=0, initial=0) if slopes else (0, 0)
     note = (
         f"clips of {_NUM_READERS} processes in {args.seconds:.0f} s; memory grows by "
         f"{whole:.2f} MiB a minute at most, and by {half:.2f} in the second half, when "
         "all batches' memory has been touched"
     )
-    return Outcome(read, read - lost, 0, lost, note)
+    return Outcome(num_read, num_read - lost, 0, lost, note)
 
 
-def _read(directory: Path, seconds: float, seed: int) -> int:
-    """Reads and checks clips; prints how many, how many wrong, and MiB a minute.
+def _read(directory: str, seconds: float, seed: int) -> dict:
+    """Reads and checks clips; returns how many, how many wrong, and MiB a minute.
 
     The latter from the start on, but for half a minute, and in the second half.
     """
@@ -539,15 +534,14 @@ def _read(directory: Path, seconds: float, seed: int) -> int:
         batch = next(batches)
         for video, indices in zip(batch["video"], batch["frame_indices"], strict=True):
             numbers = [synthetic.read_number(frame) for frame in video]
-            wrong += numbers != indices.tolist()
+            wrong += int(numbers != indices.tolist())
             clips += 1
         if now > start:
             times.append(now / 60)
             memory.append(psutil.Process().memory_info().rss / _MIB)
     half = len(times) // 2
     slopes = [np.polyfit(times[at:], memory[at:], 1)[0] for at in (0, half)]
-    print(clips, wrong, *slopes, flush=True)
-    return 0
+    return {"read": clips, "wrong": wrong, "slopes": [float(one) for one in slopes]}
 
 
 def _endless(source: ClipSource, seed: int):
