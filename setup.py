@@ -26,7 +26,9 @@ setuptools.setup(
     description="Kinetics videos as a TensorFlow dataset of frames; fast random clips.",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
+    author="The kinetics_clips authors",
     license="Apache-2.0",
+    keywords="kinetics video dataset tensorflow-datasets tfds pytorch jax",
     python_requires=">=3.11",  # those that `.ci/run` tries are in the classifiers
     packages=setuptools.find_packages(include=["kinetics_clips", "kinetics_clips.*"]),
     package_data={
@@ -73,10 +75,14 @@ setuptools.setup(
         "console_scripts": ["kinetics-clips = kinetics_clips.command.cli:main"]
     },
     classifiers=[
+        "Development Status :: 5 - Production/Stable",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",
         "Topic :: Multimedia :: Video",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
     ],
 )
