@@ -4,7 +4,6 @@ import pickle
 import shutil
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import simplejpeg
@@ -16,7 +15,7 @@ from processes import run_script
 import kinetics_clips
 from kinetics_clips import ClipSource, ClipSpec
 from kinetics_clips.command import synthetic
-from kinetics_clips.read import windows
+from kinetics_clips.read import scaling, windows
 from kinetics_clips.store import frame_index
 
 NAME = "kinetics_clips/folder"
@@ -67,9 +66,9 @@ def by_hand(example: dict, spec: ClipSpec, rng: np.random.Generator) -> dict:
     def resized(pixels, size):
         if pixels.shape[:2] == tuple(size):
             return pixels
-        smaller = np.prod(size) < np.prod(pixels.shape[:2])
-        method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-        return cv2.resize(pixels, (int(size[1]), int(size[0])), interpolation=method)
+        out = np.empty((*map(int, size), 3), np.uint8)
+        scaling.put(np.ascontiguousarray(pixels), False, out)
+        return out
 
     def cut(frame, box):
         top, left, height, width = box

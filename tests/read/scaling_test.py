@@ -1,0 +1,70 @@
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kinetics_clips.read import scaling
+
+
+def textured(height: int, width: int) -> np.ndarray:
+    """Returns a picture with less detail the finer it is, as natural ones have."""
+    rng = np.random.default_rng(height * 1000 + width)
+    picture = np.zeros((height, width, 3))
+    for octave in range(6):
+        cells = rng.uniform(-1, 1, (2 + (height >> octave), 2 + (width >> octave), 3))
+        picture += cv2.resize(cells, (width, height)) * 2**octave
+    low, high = picture.min(), picture.max()
+    return ((picture - low) / (high - low) * 255).astype(np.uint8)
+
+
+def psnr(one: np.ndarray, other: np.ndarray) -> float:
+    error = np.mean((one.astype(float) - other) ** 2)
+    return 10 * np.log10(255**2 / max(error, 1e-9))
+
+
+def put(pixels: np.ndarray, height: int, width: int, flip: bool = False) -> np.ndarray:
+    out = np.empty((height, width, 3), np.uint8)
+    scaling.put(pixels, flip, out)
+    return out
+
+
+@pytest.mark.parametrize("ratio", [1.02, 1.2, 1.49, 1.51, 1.8, 2, 2.3, 3, 3.9, 4.1, 7])
+def test_shrinking_is_antialiased(ratio):
+    picture = textured(256, 340)
+    height, width = round(256 / ratio), round(340 / ratio)
+    expected = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    assert psnr(put(picture, height, width), expected) >= 40
+
+
+def test_stripes_become_grey_and_not_other_stripes():
+    """Linear interpolation alone takes one row in three."""
+    stripes = np.zeros((192, 96, 3), np.uint8)
+    stripes[::3] = 255
+    shrunk = put(stripes, 64, 32)
+    assert np.abs(shrunk.astype(int) - 85).max() <= 45
+    linear = cv2.resize(stripes, (32, 64), interpolation=cv2.INTER_LINEAR)
+    assert np.abs(linear.astype(int) - 85).max() >= 80
+
+
+def test_growing_is_linear():
+    picture = textured(30, 40)
+    expected = cv2.resize(picture, (100, 90), interpolation=cv2.INTER_LINEAR)
+    np.testing.assert_array_equal(put(picture, 90, 100), expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.tuples(*[st.integers(1, 60)] * 4), st.booleans(), st.booleans())
+def test_any_part_of_a_picture_goes_anywhere(sizes, flip, is_same):
+    """Into a part of an array, of which no other part is touched."""
+    height, width, new_height, new_width = sizes
+    if is_same:
+        new_height, new_width = height, width
+    part = textured(height + 2, width + 2)[1:-1, 1:-1]
+    outs = np.full((3, new_height, new_width, 3), 77, np.uint8)
+    scaling.put(part, flip, outs[1])
+    straight = put(np.ascontiguousarray(part), new_height, new_width)
+    if is_same:
+        np.testing.assert_array_equal(straight, part)
+    np.testing.assert_array_equal(outs[1], straight[:, ::-1] if flip else straight)
+    assert (outs[::2] == 77).all()
