@@ -107,7 +107,7 @@ https://github.com/cvdfoundation/kinetics-dataset
         self,
         *,
         num_workers: int | None = None,
-        resume_dir: str | os.PathLike | None = None,
+        resume_dir: str | os.PathLike[str] | None = None,
         skip_bad_rows: bool = False,
         config=None,
         **kwargs,
@@ -131,7 +131,7 @@ https://github.com/cvdfoundation/kinetics-dataset
 
         return self._num_workers or workers.num_cores()
 
-    def scan(self, manual_dir: str | os.PathLike) -> Found:
+    def scan(self, manual_dir: str | os.PathLike[str]) -> Found:
         """Finds the videos of `manual_dir`; the next build from there uses the result.
 
         Logs what dead builds of this dataset have left on the disk.

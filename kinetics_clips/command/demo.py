@@ -3,7 +3,9 @@
 import itertools
 import statistics
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import tensorflow_datasets as tfds
 
@@ -93,7 +95,7 @@ def _write_videos(directory: Path) -> None:
             )
 
 
-def _clips_per_second(batches) -> float:
+def _clips_per_second(batches: Iterator[Any]) -> float:
     """Returns the median speed of some stretches of reading."""
     speeds = []
     for _ in range(_NUM_STRETCHES):

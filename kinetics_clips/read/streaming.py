@@ -6,6 +6,8 @@ Every record is read as a whole, but only the frames of a clip are decoded.
 import functools
 import itertools
 import warnings
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import tensorflow_datasets as tfds
 
@@ -16,6 +18,8 @@ from kinetics_clips.wheels import tensorflow as tf
 
 tnp = tf.experimental.numpy
 
+_Seed: TypeAlias = tf.Tensor | Sequence[int] | None
+
 # Bit for bit what libjpeg-turbo gives elsewhere; TensorFlow's default is coarser.
 _DCT_METHOD = "INTEGER_ACCURATE"
 
@@ -25,7 +29,7 @@ _PARALLEL_BATCHES = 2
 _PARALLEL_FRAMES = 64
 
 
-def read_config(**options) -> tfds.ReadConfig:
+def read_config(**options: Any) -> tfds.ReadConfig:
     """Returns the `tfds.ReadConfig` for records of megabytes.
 
     TFDS's default reads ahead about a thousand records, gigabytes of encoded videos,
@@ -48,9 +52,9 @@ def read_config(**options) -> tfds.ReadConfig:
 
 @tf.autograph.experimental.do_not_convert
 def sample_clip(
-    example: dict,
+    example: dict[str, tf.Tensor],
     spec: ClipSpec = ClipSpec(),  # noqa: B008 (frozen)
-    seed=None,
+    seed: _Seed = None,
 ) -> dict[str, tf.Tensor]:
     """Takes a random clip out of a stored video, decoding only the frames it needs.
 
@@ -94,7 +98,7 @@ def sample_clip(
 
 @tf.autograph.experimental.do_not_convert
 def sample_with_origin(
-    example: dict, spec: ClipSpec, seed
+    example: dict[str, tf.Tensor], spec: ClipSpec, seed: _Seed
 ) -> tuple[dict[str, tf.Tensor], windows.Origin]:
     """Takes a clip as `sample_clip` does, and tells where in its video it is from."""
     encoded = _take_windows(example, spec, seed)
@@ -110,7 +114,7 @@ def read_examples(
     builder: tfds.core.DatasetBuilder,
     split: str,
     shuffle_files: bool,
-    seed,
+    seed: tf.Tensor | int,
     may_lack: bool = False,
 ) -> tf.data.Dataset:
     """Reads stored examples of a split, their frames encoded.
@@ -188,7 +192,9 @@ def read_epoch(
     return clips.map(decode, num_parallel_calls=_PARALLEL_BATCHES)
 
 
-def _take_windows(example: dict, spec: ClipSpec, seed) -> dict[str, tf.Tensor]:
+def _take_windows(
+    example: dict[str, tf.Tensor], spec: ClipSpec, seed: _Seed
+) -> dict[str, tf.Tensor]:
     """Returns the JPEGs of a clip and which of their pixels it shows."""
     _check_example(example, spec)
     draws = _Draws(seed, example["video_id"])
@@ -218,11 +224,11 @@ def _take_windows(example: dict, spec: ClipSpec, seed) -> dict[str, tf.Tensor]:
     return clip
 
 
-def _int32(numbers: tuple) -> tf.Tensor:
+def _int32(numbers: tuple[windows.Number, ...]) -> tf.Tensor:
     return tf.stack([tf.cast(number, tf.int32) for number in numbers])
 
 
-def _check_example(example: dict, spec: ClipSpec) -> None:
+def _check_example(example: dict[str, tf.Tensor], spec: ClipSpec) -> None:
     names = ["video", "video_id", "label"] + ["fps"] * (spec.fps is not None)
     for name in names:
         if name not in example:
@@ -243,7 +249,7 @@ def _check_example(example: dict, spec: ClipSpec) -> None:
 class _Draws:
     """Draws numbers in a graph, as a `numpy.random.Generator` does."""
 
-    def __init__(self, seed, video_id: tf.Tensor):
+    def __init__(self, seed: _Seed, video_id: tf.Tensor):
         self._key = None
         if seed is None:
             return
@@ -261,7 +267,7 @@ class _Draws:
         self._key = tf.random.fold_in(tf.ensure_shape(seed, [2]), number)
         self._counter = itertools.count()
 
-    def integers(self, high) -> tf.Tensor:
+    def integers(self, high: windows.Number) -> tf.Tensor:
         """Draws an int32 in `[0, high)`."""
         return self._draw(high, tf.int32)
 
@@ -269,14 +275,14 @@ class _Draws:
         """Draws a float64 in `[0, 1)`."""
         return self._draw(1.0, tf.float64)
 
-    def _draw(self, high, dtype: tf.DType) -> tf.Tensor:
+    def _draw(self, high: windows.Number, dtype: tf.DType) -> tf.Tensor:
         if self._key is None:
             return tf.random.uniform([], 0, high, dtype)
         key = tf.random.fold_in(self._key, next(self._counter))
         return tf.random.stateless_uniform([], key, 0, high, dtype)
 
 
-def _decode(clip: dict, spec: ClipSpec) -> dict[str, tf.Tensor]:
+def _decode(clip: dict[str, tf.Tensor], spec: ClipSpec) -> dict[str, tf.Tensor]:
     """Decodes a clip, or a batch of clips, of `_take_windows`."""
     clip = dict(clip)
     jpegs, places, flip = clip.pop("video"), clip.pop("places", None), clip.pop("flip")

@@ -93,7 +93,7 @@ class Preview:
         """Draws a row a clip; uint8 `[height, width, 3]`, RGB."""
         return np.asarray(self._sheet())
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a sheet (`.png`), or all frames as a video in VP9 (`.webm`).
 
         Raises:
@@ -127,7 +127,7 @@ class Preview:
         return sheet
 
 
-def require_suffix(path: str | os.PathLike) -> str:
+def require_suffix(path: str | os.PathLike[str]) -> str:
     """Returns `.png` or `.webm`, as the file's name ends; ValueError for another."""
     suffix = Path(path).suffix.lower()
     if suffix not in (_PICTURE, _MOTION):
@@ -147,7 +147,7 @@ def show_clips(
     seed: int = 0,
     epoch: int = 0,
     num_frames: int = 8,
-    data_dir: str | os.PathLike | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
 ) -> Preview:
     """Shows clips as a model will see them: same reader, same spec, same seed.
 
