@@ -8,7 +8,7 @@ import io
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import Any, Protocol
 
 import tqdm
@@ -102,10 +102,10 @@ class _Lines:
         total: int | None = None,
     ):
         self.n = 0
-        self.total = total
-        if total is None and hasattr(iterable, "__len__"):
+        self.total: float | None = total
+        if total is None and isinstance(iterable, Sized):
             self.total = len(iterable)
-        self._iterable = iterable
+        self._iterable = () if iterable is None else iterable
         self._desc, self._unit = desc, unit
         self._notes = ""
         self._start = self._last = time.monotonic()

@@ -10,7 +10,7 @@ import signal
 import sys
 from pathlib import PurePath
 from types import FrameType
-from typing import Any
+from typing import Any, TextIO
 
 STOPPED = 130  # the exit code, as a shell's after Ctrl-C
 
@@ -83,8 +83,8 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _going_on(
-    stream: io.TextIOBase | None, original: io.TextIOBase | None, descriptor: int
-) -> io.TextIOBase:
+    stream: TextIO | None, original: TextIO | None, descriptor: int
+) -> TextIO | Any:
     """Returns a standard stream that never fails; another's own stays as it is."""
     if stream is not original:
         return stream

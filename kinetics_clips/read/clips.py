@@ -6,7 +6,7 @@ import functools
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TypeVar
 
 import loky
@@ -249,14 +249,15 @@ def _by_index(
     """Returns what reads a batch of an epoch's key in a graph; of one clip for None."""
     num_clips = batch_size or 1
 
-    def read(key: np.int64, batch: np.int64) -> list[object]:
+    def read(key: np.int64, batch: np.int64) -> list[np.ndarray]:
         order = _order(len(source), shuffle, shard, int(key))
         numbers = order[batch * num_clips : (batch + 1) * num_clips]
-        clips: Mapping[str, object] | None
         clips = _at_work.run(lambda: source.batch(numbers, int(key), on_error))
         if clips is None:  # nobody will see it
             clips = source.batch([])
-        return [clips[name] for name in _TYPES]
+        # In the order of `_TYPES`.
+        video, label = clips["video"], clips["label"]
+        return [video, label, clips["video_id"], clips["frame_indices"]]
 
     spec = source.spec
     views = [spec.num_views] if spec.num_views > 1 else []

@@ -253,18 +253,18 @@ class _Draws:
         self._key = None
         if seed is None:
             return
-        seed = tf.convert_to_tensor(seed)
-        whole = seed.dtype in (tf.int32, tf.int64)
-        if not whole or not seed.shape.is_compatible_with([2]):
+        key = tf.convert_to_tensor(seed)
+        whole = key.dtype in (tf.int32, tf.int64)
+        if not whole or not key.shape.is_compatible_with([2]):
             raise ValueError(
                 "`seed` must be an int32 or int64 tensor [2], got "
-                f"{seed.dtype.name} {seed.shape}. One number for all would repeat the "
+                f"{key.dtype.name} {key.shape}. One number for all would repeat the "
                 "same windows in every epoch: draw a key an epoch, as the docstring of "
                 "`sample_clip` shows."
             )
         # Keyed by the video and not by its position: any order gives the same windows.
         number = tf.strings.to_hash_bucket_fast(video_id, 1 << 62)
-        self._key = tf.random.fold_in(tf.ensure_shape(seed, [2]), number)
+        self._key = tf.random.fold_in(tf.ensure_shape(key, [2]), number)
         self._counter = itertools.count()
 
     def integers(self, high: windows.Number) -> tf.Tensor:

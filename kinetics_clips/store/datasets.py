@@ -231,8 +231,9 @@ def label_number(info: tfds.core.DatasetInfo, class_name: str) -> int:
       ValueError: If the dataset has no such class; names those that are spelled alike.
     """
     feature = info.features["label"] if "label" in info.features else None
-    is_class = isinstance(feature, tfds.features.ClassLabel)
-    names = list((is_class and feature.names) or [])
+    names: list[str] = []
+    if isinstance(feature, tfds.features.ClassLabel):
+        names += feature.names or []
     if class_name in names:
         return names.index(class_name)
     by_folded = {name.casefold(): name for name in names}
