@@ -83,7 +83,7 @@ class Preview:
     """
 
     def __init__(self, title: str, clips: Sequence[Shown], num_frames: int):
-        self.clips = list(clips)
+        self.clips: list[Shown] = list(clips)
         self._title = title
         self._num_frames = num_frames
 
