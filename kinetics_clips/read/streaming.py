@@ -6,8 +6,8 @@ Every record is read as a whole, but only the frames of a clip are decoded.
 import functools
 import itertools
 import warnings
-from collections.abc import Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, TypeVar
 
 import tensorflow_datasets as tfds
 
@@ -19,6 +19,7 @@ from kinetics_clips.wheels import tensorflow as tf
 tnp = tf.experimental.numpy
 
 _Seed: TypeAlias = tf.Tensor | Sequence[int] | None
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 # Bit for bit what libjpeg-turbo gives elsewhere; TensorFlow's default is coarser.
 _DCT_METHOD = "INTEGER_ACCURATE"
@@ -27,6 +28,11 @@ _DCT_METHOD = "INTEGER_ACCURATE"
 # batch as many frames are decoded at once as there are cores for them.
 _PARALLEL_BATCHES = 2
 _PARALLEL_FRAMES = 64
+
+
+def _not_converted(function: _Function) -> _Function:
+    """Keeps a function from AutoGraph, and its types, which TensorFlow does not."""
+    return tf.autograph.experimental.do_not_convert(function)
 
 
 def read_config(**options: Any) -> tfds.ReadConfig:
@@ -50,7 +56,7 @@ def read_config(**options: Any) -> tfds.ReadConfig:
     )
 
 
-@tf.autograph.experimental.do_not_convert
+@_not_converted
 def sample_clip(
     example: dict[str, tf.Tensor],
     spec: ClipSpec = ClipSpec(),  # noqa: B008 (frozen)
@@ -96,7 +102,7 @@ def sample_clip(
     return _decode(_take_windows(example, spec, seed), spec)
 
 
-@tf.autograph.experimental.do_not_convert
+@_not_converted
 def sample_with_origin(
     example: dict[str, tf.Tensor], spec: ClipSpec, seed: _Seed
 ) -> tuple[dict[str, tf.Tensor], windows.Origin]:

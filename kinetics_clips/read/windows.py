@@ -18,7 +18,7 @@ RANDOM: Final = "random"
 CENTER: Final = "center"
 THREE: Final = "three"
 
-# Python's, NumPy's or TensorFlow's: what a function gets of, it returns of.
+# Python's, NumPy's or TensorFlow's, all of one kind in a call.
 Number: TypeAlias = Any
 Array: TypeAlias = Any
 

@@ -80,6 +80,7 @@ raw = tfds.load(
     decoders={"video": kinetics_clips.EncodedFrames()},
     read_config=kinetics_clips.read_config(shuffle_seed=0),
 )
+kinetics_clips.sample_clip({}, 64)  # type: ignore[arg-type]
 clips = raw.map(lambda example: kinetics_clips.sample_clip(example, spec, seed=[0, 1]))
 
 # To build, and to look.
