@@ -62,6 +62,7 @@ setuptools.setup(
             "hypothesis",
             "imageio-ffmpeg",  # the ffmpeg program, with which frames are compared
             "mfusepy",  # disks that fail, where libfuse is
+            "mypy>=2.4,<3",  # a later major version may find more
             "psutil",
             "pytest>=9",
             "pytest-xdist",

@@ -78,13 +78,15 @@ _LAZY = {
 }
 
 
-def __getattr__(name: str) -> object:
-    if name == "testing":
-        return importlib.import_module("kinetics_clips.testing")
-    if name in _LAZY:
-        module = importlib.import_module(f"kinetics_clips.{_LAZY[name]}")
-        return getattr(module, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # for which a module with `__getattr__` has every name
+
+    def __getattr__(name: str) -> object:
+        if name == "testing":
+            return importlib.import_module("kinetics_clips.testing")
+        if name in _LAZY:
+            module = importlib.import_module(f"kinetics_clips.{_LAZY[name]}")
+            return getattr(module, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

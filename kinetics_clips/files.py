@@ -12,7 +12,7 @@ SEMAPHORES = "/dev/shm"
 _BUFFER = 1 << 20  # bytes; a frame a write would take three times as long
 
 
-def absolute(path: str | os.PathLike) -> str:
+def absolute(path: str | os.PathLike[str]) -> str:
     """Returns a path that names one place, wherever the process goes from here.
 
     `~` is expanded; what has a scheme, such as `gs://bucket`, stays as it is.
@@ -57,7 +57,7 @@ def open_new(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def named(path: str | os.PathLike) -> Iterator[None]:
+def named(path: str | os.PathLike[str]) -> Iterator[None]:
     """Adds a path to errors of the system that have none, as those of a write.
 
     Raises:

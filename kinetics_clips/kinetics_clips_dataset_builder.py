@@ -7,9 +7,9 @@ import functools
 import logging
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -107,14 +107,14 @@ https://github.com/cvdfoundation/kinetics-dataset
         self,
         *,
         num_workers: int | None = None,
-        resume_dir: str | os.PathLike | None = None,
+        resume_dir: str | os.PathLike[str] | None = None,
         skip_bad_rows: bool = False,
-        config=None,
-        **kwargs,
+        config: str | KineticsClipsConfig | None = None,
+        **kwargs: Any,
     ):
         require_whole("num_workers", num_workers, 1, 4096, optional=True)
         self._num_workers = num_workers
-        self._resume_dir = resume_dir and Path(files.absolute(resume_dir))
+        self._resume_dir = Path(files.absolute(resume_dir)) if resume_dir else None
         self._skip_bad_rows = skip_bad_rows
         self._scanned: tuple[Path, Found] | None = None
         self._rows: list[report.Row] = []
@@ -131,7 +131,7 @@ https://github.com/cvdfoundation/kinetics-dataset
 
         return self._num_workers or workers.num_cores()
 
-    def scan(self, manual_dir: str | os.PathLike) -> Found:
+    def scan(self, manual_dir: str | os.PathLike[str]) -> Found:
         """Finds the videos of `manual_dir`; the next build from there uses the result.
 
         Logs what dead builds of this dataset have left on the disk.
@@ -156,7 +156,7 @@ https://github.com/cvdfoundation/kinetics-dataset
 
     def encode(
         self, to_encode: Sequence[Video], num_at_once: int | None = None
-    ) -> Iterator[tuple[Video, "EncodedVideo | VideoError"]]:
+    ) -> Generator[tuple[Video, "EncodedVideo | VideoError"], None, None]:
         """Yields each video with its frames, or the error that says why not.
 
         See `Encoder.encode`.
@@ -180,7 +180,12 @@ https://github.com/cvdfoundation/kinetics-dataset
             str(self.VERSION),
         )
 
-    def download_and_prepare(self, *, download_config=None, **kwargs) -> None:
+    def download_and_prepare(
+        self,
+        *,
+        download_config: tfds.download.DownloadConfig | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Builds the dataset, unless it exists.
 
         An overwriting `download_mode` builds beside the existing dataset and takes its
@@ -215,7 +220,12 @@ https://github.com/cvdfoundation/kinetics-dataset
         if self._resume_dir:  # not before all is in its place
             self._encoder.remove_kept()
 
-    def _prepare(self, overwrite: bool, download_config, kwargs: dict) -> None:
+    def _prepare(
+        self,
+        overwrite: bool,
+        download_config: tfds.download.DownloadConfig | None,
+        kwargs: dict[str, Any],
+    ) -> None:
         final = Path(self.data_path)
         if build_dirs.finish_swap(final):
             self.info.read_from_directory(final)
@@ -293,7 +303,11 @@ https://github.com/cvdfoundation/kinetics-dataset
             metadata=tfds.core.MetadataDict(),
         )
 
-    def _download_and_prepare(self, dl_manager, download_config) -> None:
+    def _download_and_prepare(
+        self,
+        dl_manager: tfds.download.DownloadManager,
+        download_config: tfds.download.DownloadConfig,
+    ) -> None:
         """Runs TFDS's own method; adds the frame index and the report."""
         self._num_shards = download_config.num_shards
         self._on_beam = bool(
@@ -332,20 +346,22 @@ https://github.com/cvdfoundation/kinetics-dataset
             **frames.LIBRARIES,
         }
 
-    def _split_generators(self, dl_manager):
+    def _split_generators(
+        self, dl_manager: tfds.download.DownloadManager
+    ) -> dict[str, Any]:
         if self._on_beam:
             from kinetics_clips.write import beam_pipeline
 
         root = _root(dl_manager)
-        if not self._scanned or self._scanned[0] != root:
-            self.scan(root)
-        (_, found), self._scanned = self._scanned, None
+        scanned = self._scanned
+        found = scanned[1] if scanned and scanned[0] == root else self.scan(root)
+        self._scanned = None
         videos.require_videos(found, root, self.builder_config.release)
         self._rows += report.unmatched(found)
         # Made anew: names that an overwritten or a failed build left cannot be reset.
         label = self.info.features["label"]
         label.__init__(names=found.class_names, doc=label.doc)
-        generators = {}
+        generators: dict[str, Any] = {}
         for split in found.splits:
             for video in split.videos:
                 if video.problem is not None:
@@ -392,7 +408,7 @@ https://github.com/cvdfoundation/kinetics-dataset
 
     def _generate_examples(
         self, split: str, to_encode: list[Video]
-    ) -> Iterator[tuple[str, dict]]:
+    ) -> Generator[tuple[str, dict[str, object]], None, None]:
         num_failed = 0
         with (
             contextlib.closing(self.encode(to_encode)) as results,
@@ -435,7 +451,9 @@ https://github.com/cvdfoundation/kinetics-dataset
         report.log_failure(row)
 
 
-def _built_in(config):
+def _built_in(
+    config: str | KineticsClipsConfig | None,
+) -> str | KineticsClipsConfig | None:
     """Returns the name of the built-in config that `config` equals, or `config`.
 
     TFDS refuses a config object that bears the name of a built-in one.
@@ -455,7 +473,7 @@ def _built_in(config):
     return config
 
 
-def _example(video: Video, encoded) -> dict:
+def _example(video: Video, encoded: "EncodedVideo") -> dict[str, object]:
     label = video.annotation.label
     return {
         "video": encoded.frames,
@@ -469,7 +487,7 @@ def _example(video: Video, encoded) -> dict:
     }
 
 
-def _root(dl_manager) -> Path:
+def _root(dl_manager: tfds.download.DownloadManager) -> Path:
     return Path(files.absolute(dl_manager.manual_dir))
 
 

@@ -8,7 +8,8 @@ import io
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
+from typing import Any, Protocol
 
 import tqdm
 
@@ -16,7 +17,23 @@ import tqdm
 _LINE_EVERY = 30.0
 
 
-def bar(iterable: Iterable | None = None, **options: object):
+class Bar(Protocol):
+    """What is used of `tqdm`."""
+
+    total: float | None
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+    def __enter__(self) -> "Bar": ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def set_postfix(self, refresh: bool = True, **notes: int) -> object: ...
+
+    def update(self, n: int = 1) -> object: ...
+
+
+def bar(iterable: Iterable[Any] | None = None, **options: object) -> Bar:
     """Returns what `tqdm` does; `tfds.disable_progress_bar()` turns it off.
 
     Args:
@@ -29,7 +46,7 @@ def bar(iterable: Iterable | None = None, **options: object):
     return tfds.core.utils.tqdm(iterable, **options)
 
 
-def of_command() -> contextlib.AbstractContextManager:
+def of_command() -> contextlib.AbstractContextManager[Any]:
     """Makes all bars, those of TFDS too, be the command's: one for each step.
 
     Where standard error is no terminal, each is a line now and then.
@@ -51,8 +68,11 @@ def without_prints() -> Iterator[None]:
 
 
 def _of_command(
-    iterable: Iterable | None = None, desc: str = "", unit: str = " it", **options
-):
+    iterable: Iterable[Any] | None = None,
+    desc: str = "",
+    unit: str = " it",
+    **options: Any,
+) -> Bar:
     if desc.startswith("Generating"):  # of all splits, and of what ours counts
         from tensorflow_datasets.core.utils import tqdm_utils
 
@@ -76,23 +96,23 @@ class _Lines:
 
     def __init__(
         self,
-        iterable: Iterable | None,
+        iterable: Iterable[Any] | None,
         desc: str,
         unit: str,
         total: int | None = None,
     ):
         self.n = 0
-        self.total = total
-        if total is None and hasattr(iterable, "__len__"):
+        self.total: float | None = total
+        if total is None and isinstance(iterable, Sized):
             self.total = len(iterable)
-        self._iterable = iterable
+        self._iterable = () if iterable is None else iterable
         self._desc, self._unit = desc, unit
         self._notes = ""
         self._start = self._last = time.monotonic()
         self._last_n = 0
         self._closed = False
 
-    def __iter__(self) -> Iterator:
+    def __iter__(self) -> Iterator[Any]:
         with self:
             for item in self._iterable:
                 yield item
@@ -101,7 +121,7 @@ class _Lines:
     def __enter__(self) -> "_Lines":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def set_postfix(self, refresh: bool = True, **notes: int) -> None:

@@ -22,7 +22,7 @@ _MIN_SIZE = (32, 48)  # in which a number can be read
 
 
 def make_dataset(
-    directory: str | os.PathLike,
+    directory: str | os.PathLike[str],
     *,
     config: str | KineticsClipsConfig = "folder",
     num_videos: Mapping[str, int] | None = None,

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tensorflow_datasets as tfds
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -23,6 +24,9 @@ from kinetics_clips.store import datasets, frame_index
 from kinetics_clips.write import check, report, resume, videos
 from kinetics_clips.write.config import KineticsClipsConfig
 from kinetics_clips.write.videos import Video
+
+if TYPE_CHECKING:  # importing it brings OpenCV, which readers do not need
+    from kinetics_clips.write.frames import EncodedVideo, VideoError
 
 _log = logging.getLogger(__name__)
 
@@ -349,8 +353,10 @@ def _encode_sample(
 
 
 def _with_rows(
-    results: Iterable[tuple[Video, object]], total: int, rows: dict[Video, report.Row]
-) -> Iterator[tuple[Video, object]]:
+    results: Iterable[tuple[Video, "EncodedVideo | VideoError"]],
+    total: int,
+    rows: dict[Video, report.Row],
+) -> Iterator[tuple[Video, "EncodedVideo | VideoError"]]:
     """Passes results on, keeps a row of each, and shows how far they are."""
     num_failed = 0
     with progress.bar(total=total, desc="sample", unit=" videos") as bar:
@@ -365,7 +371,9 @@ def _with_rows(
             yield video, result
 
 
-def _logged(results: Iterable[tuple[Video, object]]) -> Iterator[tuple[Video, object]]:
+def _logged(
+    results: Iterable[tuple[Video, "EncodedVideo | VideoError"]],
+) -> Iterator[tuple[Video, "EncodedVideo | VideoError"]]:
     """Passes results on, and names the videos that failed."""
     for video, result in results:
         if isinstance(result, Exception):

@@ -3,7 +3,9 @@
 import itertools
 import statistics
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import tensorflow_datasets as tfds
 
@@ -67,7 +69,10 @@ def run(data_dir: Path) -> None:
     for name, value in tensors.items():
         print(f"  {name:14}{value.dtype.name:8}{value.shape.as_list()}")
     batch = {name: value.numpy() for name, value in tensors.items()}
-    labels = [datasets.label_name(builder.info, label) for label in batch["label"]]
+    labels = [
+        datasets.label_name(builder.info, label) or "no label"
+        for label in batch["label"]
+    ]
     print(f"  labels        {', '.join(labels)}")
 
     print(f"{_clips_per_second(batches):.0f} clips/s on this machine")
@@ -93,7 +98,7 @@ def _write_videos(directory: Path) -> None:
             )
 
 
-def _clips_per_second(batches) -> float:
+def _clips_per_second(batches: Iterator[Any]) -> float:
     """Returns the median speed of some stretches of reading."""
     speeds = []
     for _ in range(_NUM_STRETCHES):

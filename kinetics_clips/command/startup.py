@@ -10,6 +10,7 @@ import signal
 import sys
 from pathlib import PurePath
 from types import FrameType
+from typing import Any, TextIO
 
 STOPPED = 130  # the exit code, as a shell's after Ctrl-C
 
@@ -82,8 +83,8 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _going_on(
-    stream: io.TextIOBase | None, original: io.TextIOBase | None, descriptor: int
-) -> io.TextIOBase:
+    stream: TextIO | None, original: TextIO | None, descriptor: int
+) -> TextIO | Any:
     """Returns a standard stream that never fails; another's own stays as it is."""
     if stream is not original:
         return stream
@@ -103,7 +104,7 @@ class _GoingOn(io.FileIO):
     Such as a pipe to `head`, or a log on a full disk: the work is worth more.
     """
 
-    def write(self, data) -> int:
+    def write(self, data: Any) -> int:
         try:
             while (written := super().write(data)) is None:  # it is not to wait
                 select.select([], [self], [])

@@ -67,7 +67,7 @@ def read_number(frame: np.ndarray) -> int:
 
 
 def write_video(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     num_frames: int,
     *,
     height: int = 256,

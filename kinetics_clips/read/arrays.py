@@ -66,5 +66,5 @@ class _Lent:
             "data": (memory.ctypes.data + start, False),
         }
 
-    def __del__(self):
+    def __del__(self) -> None:
         self._free.append(self._memory)

@@ -4,9 +4,10 @@ import collections
 import functools
 import logging
 from collections.abc import Callable, Iterator
-from typing import TypedDict
+from typing import Final, Literal, TypeAlias, TypedDict
 
 import numpy as np
+import numpy.typing as npt
 
 from kinetics_clips.read import decode, fetch
 from kinetics_clips.read.arrays import ArrayPool
@@ -16,7 +17,10 @@ from kinetics_clips.store.frame_index import FrameIndex, UnreadableVideoError
 
 _log = logging.getLogger(__name__)
 
-RAISE, SKIP = "raise", "skip"  # what an unreadable video does
+# What an unreadable video does.
+RAISE: Final = "raise"
+SKIP: Final = "skip"
+OnError: TypeAlias = Literal["raise", "skip"]
 
 # Threads that share a clip, where they have nothing else to do, have at least so many
 # frames each: many cores decode one batch, and waking them costs nothing beside it.
@@ -39,10 +43,10 @@ class Clip(TypedDict):
         several views `[num_views, length]`.
     """
 
-    video: np.ndarray
+    video: npt.NDArray[np.uint8]
     label: np.int64
     video_id: bytes
-    frame_indices: np.ndarray
+    frame_indices: npt.NDArray[np.int32]
 
 
 class Clips(TypedDict):
@@ -55,10 +59,10 @@ class Clips(TypedDict):
       frame_indices: int32 `[num_clips, length]`.
     """
 
-    video: np.ndarray
-    label: np.ndarray
-    video_id: np.ndarray
-    frame_indices: np.ndarray
+    video: npt.NDArray[np.uint8]
+    label: npt.NDArray[np.int64]
+    video_id: npt.NDArray[np.object_]
+    frame_indices: npt.NDArray[np.int32]
 
 
 class Batch:
@@ -119,7 +123,7 @@ class Batch:
             raise no_batch({size, video.shape[3:5]})
         return video
 
-    def clips(self, on_error: str) -> Clips:
+    def clips(self, on_error: OnError) -> Clips:
         """Returns what `ClipSource.batch` does, when all tasks are done."""
         for _, error in sorted(self._errors.items()):
             if on_error != SKIP or not isinstance(error, UnreadableVideoError):

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 import loky
 import numpy as np
+import numpy.typing as npt
 import tensorflow_datasets as tfds
 
 from kinetics_clips.read import assemble, draw, fetch, windows
-from kinetics_clips.read.assemble import RAISE, Batch, Clip, Clips
+from kinetics_clips.read.assemble import RAISE, Batch, Clip, Clips, OnError
 from kinetics_clips.read.threads import Tasks
 from kinetics_clips.read.windows import ClipSpec, Origin
 from kinetics_clips.store import datasets, frame_index
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     # What PyTorch's loaders are declared to take; they do with a length and items.
     from torch.utils.data import Dataset
 
-    _Source = Dataset[Clip]
+    class _Source(Dataset[Clip]):
+        pass
 else:
     _Source = object
 
@@ -76,7 +78,7 @@ class ClipSource(_Source):
         split: str,
         spec: ClipSpec = ClipSpec(),  # noqa: B008 (frozen)
         seed: int | None = None,
-        data_dir: str | os.PathLike | None = None,
+        data_dir: str | os.PathLike[str] | None = None,
         num_threads: int | None = None,
     ):
         self.spec = spec
@@ -91,7 +93,7 @@ class ClipSource(_Source):
         return f"<ClipSource of {len(self):,} videos: {self._name}, {self.spec}>"
 
     @functools.cached_property
-    def labels(self) -> np.ndarray:
+    def labels(self) -> npt.NDArray[np.int64]:
         labels = np.full(len(self), -1, np.int64)
         for which, index in enumerate(self._indexes):
             stored = index.features.get("label")
@@ -155,7 +157,10 @@ class ClipSource(_Source):
         return Origin(clip.size, draw.stored_fps(index, video), clip.view)
 
     def batch(
-        self, numbers: Iterable[int], key: int | None = None, on_error: str = RAISE
+        self,
+        numbers: Iterable[int],
+        key: int | None = None,
+        on_error: OnError = RAISE,
     ) -> Clips:
         """Returns clips of several videos, decoded over the cores into one array.
 
@@ -190,7 +195,7 @@ class ClipSource(_Source):
         """
         if self.spec.side is not None:
             return
-        sizes = set()
+        sizes: set[tuple[int, ...]] = set()
         for which, index in enumerate(self._indexes):
             if not _OWN_FEATURES <= index.features.keys():  # of another builder
                 return
@@ -198,9 +203,10 @@ class ClipSource(_Source):
             sides = [index.features[name][mine] for name in ("height", "width")]
             sizes |= set(map(tuple, np.unique(sides, axis=1).T.tolist()))
         if self.spec.size is not None:
-            sizes = {windows.scaled_to(*size, self.spec.size) for size in sizes}
+            side = self.spec.size
+            sizes = {windows.scaled_to(size[0], size[1], side) for size in sizes}
         if len(sizes) > 1:
-            raise assemble.no_batch({tuple(map(int, size)) for size in sizes})
+            raise assemble.no_batch({(int(size[0]), int(size[1])) for size in sizes})
 
     def _key(self) -> int | None:
         if self._seed is None:

@@ -42,12 +42,12 @@ def load_clips(
     shuffle: bool | int = True,
     seed: int | None = None,
     num_epochs: int | None = 1,
-    data_dir: str | os.PathLike | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
     drop_remainder: bool = False,
     epoch: int | None = None,
     shard: tuple[int, int] = (0, 1),
     as_supervised: bool = False,
-    on_error: str = assemble.RAISE,
+    on_error: assemble.OnError = assemble.RAISE,
 ) -> tf.data.Dataset:
     """Reads a random clip of every video of a split, in random order.
 
@@ -121,7 +121,7 @@ def load_clips(
             f"{split!r} for batches of {batch_size}. Set drop_remainder=False or a "
             "smaller batch."
         )
-    if epoch is None:
+    if epoch is None or seed is None:  # an epoch of its own has a seed
         keys = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
         keys = keys.batch(2)
     else:
@@ -189,7 +189,15 @@ def load_clips(
     return clips.prefetch(1 if batch_size else tf.data.AUTOTUNE)
 
 
-def _check(batch_size, shuffle, seed, num_epochs, epoch, shard, on_error) -> None:
+def _check(
+    batch_size: int | None,
+    shuffle: bool | int,
+    seed: int | None,
+    num_epochs: int | None,
+    epoch: int | None,
+    shard: tuple[int, int],
+    on_error: str,
+) -> None:
     if num_epochs is not None and num_epochs < 1:
         raise ValueError(f"`num_epochs` must be at least 1 or None, got {num_epochs}.")
     if batch_size is not None and batch_size < 1:
@@ -236,7 +244,7 @@ def _by_index(
     shuffle: bool,
     batch_size: int | None,
     shard: tuple[int, int],
-    on_error: str,
+    on_error: assemble.OnError,
 ) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
     """Returns what reads a batch of an epoch's key in a graph; of one clip for None."""
     num_clips = batch_size or 1
@@ -247,7 +255,9 @@ def _by_index(
         clips = _at_work.run(lambda: source.batch(numbers, int(key), on_error))
         if clips is None:  # nobody will see it
             clips = source.batch([])
-        return [clips[name] for name in _TYPES]
+        # In the order of `_TYPES`.
+        video, label = clips["video"], clips["label"]
+        return [video, label, clips["video_id"], clips["frame_indices"]]
 
     spec = source.spec
     views = [spec.num_views] if spec.num_views > 1 else []
@@ -272,7 +282,9 @@ def _by_index(
     return in_graph
 
 
-def _with_batch_size(batch_size: int, batch: dict) -> dict[str, tf.Tensor]:
+def _with_batch_size(
+    batch_size: int, batch: dict[str, tf.Tensor]
+) -> dict[str, tf.Tensor]:
     return {
         name: tf.ensure_shape(value, [batch_size, *value.shape[1:]])
         for name, value in batch.items()
@@ -287,8 +299,8 @@ class _AtWork:
     `threads.py` gives.
     """
 
-    def __init__(self):
-        self._running = collections.deque()
+    def __init__(self) -> None:
+        self._running: collections.deque[None] = collections.deque()
         self._ended = False
         atexit.register(self._end)
 

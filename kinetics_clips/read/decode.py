@@ -60,4 +60,4 @@ def _decode_frame(
     try:
         jpegs.decode(clip.encoded[frame], pixels, num_rows)
     except ValueError as error:
-        raise fetch.no_jpeg(clip.index, clip.video, frame, error) from error
+        raise fetch.no_jpeg(clip.frame_index, clip.video, frame, error) from error

@@ -4,7 +4,7 @@ import numpy as np
 
 from kinetics_clips.read import windows
 from kinetics_clips.read.windows import ClipSpec, View
-from kinetics_clips.store.frame_index import FrameIndex, UnreadableVideoError
+from kinetics_clips.store.frame_index import FrameIndex, Texts, UnreadableVideoError
 
 
 def generator(index: FrameIndex, video: int, key: int | None) -> np.random.Generator:
@@ -59,11 +59,13 @@ def view(rng: np.random.Generator, size: tuple[int, int], spec: ClipSpec) -> Vie
 
 def stored_fps(index: FrameIndex, video: int) -> float:
     """Returns the stored frames per second of a video; 0 where that is unknown."""
-    return index.features["fps"][video] if "fps" in index.features else 0.0
+    fps = index.features.get("fps")
+    return fps[video] if isinstance(fps, np.ndarray) else 0.0
 
 
 def video_id(index: FrameIndex, video: int) -> bytes:
     """Returns the id of a video, or where it lies, which is unique too."""
-    if "video_id" in index.features:
-        return index.features["video_id"][video]
+    ids = index.features.get("video_id")
+    if isinstance(ids, Texts):
+        return ids[video]
     return index.describe(video).encode()  # of another builder's dataset

@@ -1,7 +1,12 @@
 """Leaves the frames of stored videos encoded, in TensorFlow and without it."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import tensorflow_datasets as tfds
+
+if TYPE_CHECKING:
+    from kinetics_clips.wheels import tensorflow as tf
 
 
 class EncodedFrames(tfds.decode.Decoder):
@@ -15,17 +20,17 @@ class EncodedFrames(tfds.decode.Decoder):
     """
 
     @property
-    def dtype(self):
+    def dtype(self) -> "tf.DType":
         from kinetics_clips.wheels import (
             tensorflow as tf,  # only those who are in a graph ask
         )
 
         return tf.string
 
-    def decode_example(self, serialized_example):
+    def decode_example(self, serialized_example: "tf.Tensor") -> "tf.Tensor":
         return serialized_example
 
-    def decode_batch_example(self, serialized_example):
+    def decode_batch_example(self, serialized_example: "tf.Tensor") -> "tf.Tensor":
         return serialized_example
 
     def decode_batch_example_np(self, serialized_example: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ class EncodedClip(NamedTuple):
     """A clip that is drawn and fetched, but not decoded.
 
     Attributes:
-      index: The frame index that holds the video.
+      frame_index: The frame index that holds the video.
       video: Number of the video in that index.
       label: Label of the video; -1 where there is none.
       video_id: Id of the video.
@@ -30,7 +30,7 @@ class EncodedClip(NamedTuple):
       view: The pixels of each frame that are shown.
     """
 
-    index: FrameIndex
+    frame_index: FrameIndex
     video: int
     label: int
     video_id: bytes
@@ -64,7 +64,7 @@ def clip(
         raise no_jpeg(index, video, needed[0], error) from error
     labels = index.features.get("label")
     return EncodedClip(
-        index=index,
+        frame_index=index,
         video=video,
         label=labels[video] if isinstance(labels, np.ndarray) else -1,
         video_id=draw.video_id(index, video),

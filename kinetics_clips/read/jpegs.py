@@ -50,7 +50,7 @@ def _shorten(jpeg: np.ndarray, height: int, num_rows: int) -> bool:
     What a decoder does with each block depends on those before it alone, so that the
     first rows stay as they are. The decoder stops after the last.
     """
-    view = memoryview(jpeg)
+    view = jpeg.data
     if tuple(view[-2:]) != _END:  # it is cut, which the decoder will tell
         return False
     at, start = 2, 0

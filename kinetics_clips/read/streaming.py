@@ -6,6 +6,8 @@ Every record is read as a whole, but only the frames of a clip are decoded.
 import functools
 import itertools
 import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, TypeVar
 
 import tensorflow_datasets as tfds
 
@@ -16,6 +18,9 @@ from kinetics_clips.wheels import tensorflow as tf
 
 tnp = tf.experimental.numpy
 
+_Seed: TypeAlias = tf.Tensor | Sequence[int] | None
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
 # Bit for bit what libjpeg-turbo gives elsewhere; TensorFlow's default is coarser.
 _DCT_METHOD = "INTEGER_ACCURATE"
 
@@ -25,7 +30,12 @@ _PARALLEL_BATCHES = 2
 _PARALLEL_FRAMES = 64
 
 
-def read_config(**options) -> tfds.ReadConfig:
+def _not_converted(function: _Function) -> _Function:
+    """Keeps a function from AutoGraph, and its types, which TensorFlow does not."""
+    return tf.autograph.experimental.do_not_convert(function)
+
+
+def read_config(**options: Any) -> tfds.ReadConfig:
     """Returns the `tfds.ReadConfig` for records of megabytes.
 
     TFDS's default reads ahead about a thousand records, gigabytes of encoded videos,
@@ -46,11 +56,11 @@ def read_config(**options) -> tfds.ReadConfig:
     )
 
 
-@tf.autograph.experimental.do_not_convert
+@_not_converted
 def sample_clip(
-    example: dict,
+    example: dict[str, tf.Tensor],
     spec: ClipSpec = ClipSpec(),  # noqa: B008 (frozen)
-    seed=None,
+    seed: _Seed = None,
 ) -> dict[str, tf.Tensor]:
     """Takes a random clip out of a stored video, decoding only the frames it needs.
 
@@ -92,9 +102,9 @@ def sample_clip(
     return _decode(_take_windows(example, spec, seed), spec)
 
 
-@tf.autograph.experimental.do_not_convert
+@_not_converted
 def sample_with_origin(
-    example: dict, spec: ClipSpec, seed
+    example: dict[str, tf.Tensor], spec: ClipSpec, seed: _Seed
 ) -> tuple[dict[str, tf.Tensor], windows.Origin]:
     """Takes a clip as `sample_clip` does, and tells where in its video it is from."""
     encoded = _take_windows(example, spec, seed)
@@ -110,7 +120,7 @@ def read_examples(
     builder: tfds.core.DatasetBuilder,
     split: str,
     shuffle_files: bool,
-    seed,
+    seed: tf.Tensor | int,
     may_lack: bool = False,
 ) -> tf.data.Dataset:
     """Reads stored examples of a split, their frames encoded.
@@ -188,7 +198,9 @@ def read_epoch(
     return clips.map(decode, num_parallel_calls=_PARALLEL_BATCHES)
 
 
-def _take_windows(example: dict, spec: ClipSpec, seed) -> dict[str, tf.Tensor]:
+def _take_windows(
+    example: dict[str, tf.Tensor], spec: ClipSpec, seed: _Seed
+) -> dict[str, tf.Tensor]:
     """Returns the JPEGs of a clip and which of their pixels it shows."""
     _check_example(example, spec)
     draws = _Draws(seed, example["video_id"])
@@ -218,11 +230,11 @@ def _take_windows(example: dict, spec: ClipSpec, seed) -> dict[str, tf.Tensor]:
     return clip
 
 
-def _int32(numbers: tuple) -> tf.Tensor:
+def _int32(numbers: tuple[windows.Number, ...]) -> tf.Tensor:
     return tf.stack([tf.cast(number, tf.int32) for number in numbers])
 
 
-def _check_example(example: dict, spec: ClipSpec) -> None:
+def _check_example(example: dict[str, tf.Tensor], spec: ClipSpec) -> None:
     names = ["video", "video_id", "label"] + ["fps"] * (spec.fps is not None)
     for name in names:
         if name not in example:
@@ -243,25 +255,25 @@ def _check_example(example: dict, spec: ClipSpec) -> None:
 class _Draws:
     """Draws numbers in a graph, as a `numpy.random.Generator` does."""
 
-    def __init__(self, seed, video_id: tf.Tensor):
+    def __init__(self, seed: _Seed, video_id: tf.Tensor):
         self._key = None
         if seed is None:
             return
-        seed = tf.convert_to_tensor(seed)
-        whole = seed.dtype in (tf.int32, tf.int64)
-        if not whole or not seed.shape.is_compatible_with([2]):
+        key = tf.convert_to_tensor(seed)
+        whole = key.dtype in (tf.int32, tf.int64)
+        if not whole or not key.shape.is_compatible_with([2]):
             raise ValueError(
                 "`seed` must be an int32 or int64 tensor [2], got "
-                f"{seed.dtype.name} {seed.shape}. One number for all would repeat the "
+                f"{key.dtype.name} {key.shape}. One number for all would repeat the "
                 "same windows in every epoch: draw a key an epoch, as the docstring of "
                 "`sample_clip` shows."
             )
         # Keyed by the video and not by its position: any order gives the same windows.
         number = tf.strings.to_hash_bucket_fast(video_id, 1 << 62)
-        self._key = tf.random.fold_in(tf.ensure_shape(seed, [2]), number)
+        self._key = tf.random.fold_in(tf.ensure_shape(key, [2]), number)
         self._counter = itertools.count()
 
-    def integers(self, high) -> tf.Tensor:
+    def integers(self, high: windows.Number) -> tf.Tensor:
         """Draws an int32 in `[0, high)`."""
         return self._draw(high, tf.int32)
 
@@ -269,14 +281,14 @@ class _Draws:
         """Draws a float64 in `[0, 1)`."""
         return self._draw(1.0, tf.float64)
 
-    def _draw(self, high, dtype: tf.DType) -> tf.Tensor:
+    def _draw(self, high: windows.Number, dtype: tf.DType) -> tf.Tensor:
         if self._key is None:
             return tf.random.uniform([], 0, high, dtype)
         key = tf.random.fold_in(self._key, next(self._counter))
         return tf.random.stateless_uniform([], key, 0, high, dtype)
 
 
-def _decode(clip: dict, spec: ClipSpec) -> dict[str, tf.Tensor]:
+def _decode(clip: dict[str, tf.Tensor], spec: ClipSpec) -> dict[str, tf.Tensor]:
     """Decodes a clip, or a batch of clips, of `_take_windows`."""
     clip = dict(clip)
     jpegs, places, flip = clip.pop("video"), clip.pop("places", None), clip.pop("flip")

@@ -10,6 +10,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable
+from typing import TypeAlias
 
 
 class Tasks:
@@ -23,7 +24,7 @@ class Tasks:
         self._queue = _queue_of(os.getpid(), num_threads)
         # One for each task that is not done, and one of the caller.
         self._open = collections.deque([None])
-        self._all_done = queue.SimpleQueue()
+        self._all_done: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def start(self, task: Callable[[], None]) -> None:
         """Runs a task, which may start others and must not raise."""
@@ -45,12 +46,14 @@ class Tasks:
                 self._all_done.put(None)
 
 
-_queues: dict[tuple[int, int], queue.SimpleQueue] = {}
+_Queue: TypeAlias = queue.SimpleQueue[tuple[Tasks, Callable[[], None]]]
+
+_queues: dict[tuple[int, int], _Queue] = {}
 
 
-def _queue_of(process_id: int, num_threads: int) -> queue.SimpleQueue:
+def _queue_of(process_id: int, num_threads: int) -> _Queue:
     """Returns what threads take tasks from; a forked process needs its own ones."""
-    new = queue.SimpleQueue()
+    new: _Queue = queue.SimpleQueue()
     tasks = _queues.setdefault((process_id, num_threads), new)
     if tasks is new:
         for number in range(num_threads):
@@ -61,7 +64,7 @@ def _queue_of(process_id: int, num_threads: int) -> queue.SimpleQueue:
     return tasks
 
 
-def _run_all(tasks: queue.SimpleQueue) -> None:
+def _run_all(tasks: _Queue) -> None:
     while True:
         group, task = tasks.get()
         group._run(task)

@@ -8,13 +8,19 @@ import dataclasses
 import hashlib
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType, ModuleType
-from typing import NamedTuple
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
-RANDOM, CENTER, THREE = "random", "center", "three"
+RANDOM: Final = "random"
+CENTER: Final = "center"
+THREE: Final = "three"
+
+# Python's, NumPy's or TensorFlow's, all of one kind in a call.
+Number: TypeAlias = Any
+Array: TypeAlias = Any
 
 # Aspect ratios of random-resized crops; those of Inception (arXiv:1409.4842).
 _MIN_RATIO, _MAX_RATIO = 3 / 4, 4 / 3
@@ -23,9 +29,9 @@ _MIN_RATIO, _MAX_RATIO = 3 / 4, 4 / 3
 # second crops: `ClipSpec(length=32, stride=2, crop=256, **VIEWS_10X3)`.
 # 10x3: SlowFast, arXiv:1812.03982, section 4. 4x3: Video Swin Transformer,
 # arXiv:2106.13230, section 4.1. 1x3: TimeSformer, arXiv:2102.05095, section 4.
-VIEWS_10X3: Mapping = MappingProxyType({"windows": 10, "crops": THREE})
-VIEWS_4X3: Mapping = MappingProxyType({"windows": 4, "crops": THREE})
-VIEWS_1X3: Mapping = MappingProxyType({"windows": CENTER, "crops": THREE})
+VIEWS_10X3: Mapping[str, Any] = MappingProxyType({"windows": 10, "crops": THREE})
+VIEWS_4X3: Mapping[str, Any] = MappingProxyType({"windows": 4, "crops": THREE})
+VIEWS_1X3: Mapping[str, Any] = MappingProxyType({"windows": CENTER, "crops": THREE})
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -69,8 +75,8 @@ class ClipSpec:
     stride: int = 1
     crop: int | None = None
     fps: float | None = None
-    windows: str | int = RANDOM
-    crops: str = RANDOM
+    windows: Literal["random", "center"] | int = RANDOM
+    crops: Literal["random", "center", "three"] = RANDOM
     area: tuple[float, float] | None = None
     flip: bool = False
     size: int | None = None
@@ -106,7 +112,7 @@ class ClipSpec:
         if not isinstance(self.flip, bool):
             raise TypeError(f"`flip` must be True or False, got {self.flip!r}.")
         if self.area is not None:
-            self._set_area()
+            self._set_area(self.area)
         self._require_together(
             (not self.fps or self.stride == 1, "`fps` takes the place of `stride`"),
             (self.crops == RANDOM or self.crop, "`crops` needs a `crop`"),
@@ -126,15 +132,15 @@ class ClipSpec:
             raise ValueError(f"`{name}` must be at least {least}, got {whole}.")
         object.__setattr__(self, name, whole)
 
-    def _set_area(self) -> None:
+    def _set_area(self, area: Iterable[object]) -> None:
         try:
-            least, most = (_number("area", share) for share in self.area)
+            least, most = (_number("area", share) for share in area)
         except (TypeError, ValueError):
             least = most = math.nan
         if not 0 < least <= most <= 1:
             raise ValueError(
                 "`area` must be (least, most) with 0 < least <= most <= 1, got "
-                f"{self.area!r}."
+                f"{area!r}."
             )
         object.__setattr__(self, "area", (least, most))
 
@@ -174,10 +180,10 @@ class View(NamedTuple):
       flip: Whether to mirror them.
     """
 
-    scaled: tuple
-    boxes: list[tuple]
-    size: tuple
-    flip: object
+    scaled: tuple[Number, ...]
+    boxes: list[tuple[Number, ...]]
+    size: tuple[Number, ...]
+    flip: Number
 
 
 class Origin(NamedTuple):
@@ -189,12 +195,20 @@ class Origin(NamedTuple):
       view: The pixels of them that it shows.
     """
 
-    frame_size: tuple
-    fps: object
+    frame_size: tuple[Number, ...]
+    fps: Number
     view: View
 
 
-def steps(spec: ClipSpec, stored_fps, xp: ModuleType = np):
+class Draws(Protocol):
+    """Draws random numbers, as NumPy's generators do."""
+
+    def integers(self, high: Number, /) -> Number: ...
+
+    def random(self) -> Number: ...
+
+
+def steps(spec: ClipSpec, stored_fps: Number, xp: ModuleType = np) -> Array:
     """Lists the frames of a window, counted from its first one.
 
     Args:
@@ -213,7 +227,13 @@ def steps(spec: ClipSpec, stored_fps, xp: ModuleType = np):
     return xp.asarray(xp.floor(numbers.astype(np.float64) * ratio + 0.5), xp.int32)
 
 
-def draw_frames(draws, num_frames, stored_fps, spec: ClipSpec, xp: ModuleType = np):
+def draw_frames(
+    draws: Draws,
+    num_frames: Number,
+    stored_fps: Number,
+    spec: ClipSpec,
+    xp: ModuleType = np,
+) -> Array:
     """Draws windows of a video, every valid offset equally likely, the last included.
 
     Args:
@@ -245,7 +265,9 @@ def draw_frames(draws, num_frames, stored_fps, spec: ClipSpec, xp: ModuleType = 
     return xp.asarray(xp.stack(rows), xp.int32)
 
 
-def draw_view(draws, height, width, spec: ClipSpec, xp: ModuleType = np) -> View:
+def draw_view(
+    draws: Draws, height: Number, width: Number, spec: ClipSpec, xp: ModuleType = np
+) -> View:
     """Draws which pixels a clip shows, the same of all its frames.
 
     Args:
@@ -278,13 +300,17 @@ def draw_view(draws, height, width, spec: ClipSpec, xp: ModuleType = np) -> View
     return View(scaled, boxes, size, draws.random() < 0.5 if spec.flip else False)
 
 
-def scaled_to(height, width, short_side, xp: ModuleType = np) -> tuple:
+def scaled_to(
+    height: Number, width: Number, short_side: Number, xp: ModuleType = np
+) -> tuple[Number, ...]:
     """Returns (height, width) scaled until the shorter is `short_side`; half up."""
     short = xp.minimum(height, width)
     return tuple((side * short_side + short // 2) // short for side in (height, width))
 
 
-def _corners(draws, slack_down, slack_right, crops: str, xp: ModuleType) -> list[tuple]:
+def _corners(
+    draws: Draws, slack_down: Number, slack_right: Number, crops: str, xp: ModuleType
+) -> list[tuple[Number, Number]]:
     if crops == RANDOM:
         return [(draws.integers(slack_down + 1), draws.integers(slack_right + 1))]
     middle = slack_down // 2, slack_right // 2
@@ -300,7 +326,13 @@ def _corners(draws, slack_down, slack_right, crops: str, xp: ModuleType) -> list
     ]
 
 
-def _box_of_area(draws, height, width, area: tuple, xp: ModuleType) -> tuple:
+def _box_of_area(
+    draws: Draws,
+    height: Number,
+    width: Number,
+    area: tuple[float, float],
+    xp: ModuleType,
+) -> tuple[Number, ...]:
     """Draws a box's area evenly, then its ratio, evenly in its logarithm, of those
     with which it fits into the frame."""
     whole_height, whole_width = (xp.asarray(s, xp.float64) for s in (height, width))
@@ -349,7 +381,7 @@ def _hash(data: bytes) -> np.ndarray:
     return np.frombuffer(hashlib.blake2b(data, digest_size=16).digest(), np.uint64)
 
 
-def _number(name: str, value: object) -> float:
+def _number(name: str, value: Any) -> float:
     if isinstance(value, bool | str):
         raise TypeError(f"`{name}` must be a number, got {value!r}.")
     return float(value)

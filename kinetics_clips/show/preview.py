@@ -7,7 +7,7 @@ import statistics
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from kinetics_clips import files
 from kinetics_clips.read import windows
+from kinetics_clips.read.assemble import Clip
 from kinetics_clips.read.clip_source import ClipSource
 from kinetics_clips.read.windows import ClipSpec, Origin
 from kinetics_clips.store import datasets
@@ -82,7 +83,7 @@ class Preview:
     """
 
     def __init__(self, title: str, clips: Sequence[Shown], num_frames: int):
-        self.clips = list(clips)
+        self.clips: list[Shown] = list(clips)
         self._title = title
         self._num_frames = num_frames
 
@@ -93,7 +94,7 @@ class Preview:
         """Draws a row a clip; uint8 `[height, width, 3]`, RGB."""
         return np.asarray(self._sheet())
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a sheet (`.png`), or all frames as a video in VP9 (`.webm`).
 
         Raises:
@@ -127,7 +128,7 @@ class Preview:
         return sheet
 
 
-def require_suffix(path: str | os.PathLike) -> str:
+def require_suffix(path: str | os.PathLike[str]) -> str:
     """Returns `.png` or `.webm`, as the file's name ends; ValueError for another."""
     suffix = Path(path).suffix.lower()
     if suffix not in (_PICTURE, _MOTION):
@@ -147,7 +148,7 @@ def show_clips(
     seed: int = 0,
     epoch: int = 0,
     num_frames: int = 8,
-    data_dir: str | os.PathLike | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
 ) -> Preview:
     """Shows clips as a model will see them: same reader, same spec, same seed.
 
@@ -191,30 +192,29 @@ def show_clips(
         label = datasets.label_number(builder.info, class_name)
     key = windows.epoch_key(seed, epoch)
     try:
-        sources = [
-            one and ClipSource(builder, split, one, seed)
-            for one in (spec, _whole(spec))
-        ]
+        source = ClipSource(builder, split, spec, seed)
+        uncut = _whole(spec)
+        whole_source = ClipSource(builder, split, uncut, seed) if uncut else None
     except NoFrameIndexError:
         found = _from_records(builder, split, spec, key, label, num)
     else:
-        found = _from_index(*sources, epoch, key, label, num)
+        found = _from_index(source, whole_source, epoch, key, label, num)
     features = builder.info.features
     has_names = "label" in features and isinstance(
         features["label"], tfds.features.ClassLabel
     )
-    shown = []
+    shown: list[Shown] = []
     for clip, origin, whole in found:
-        name = None
+        class_of = None
         if has_names:
-            name = datasets.label_name(builder.info, clip["label"])
-        shown += _views(clip, origin, whole, name, spec)
+            class_of = datasets.label_name(builder.info, int(clip["label"]))
+        shown += _views(clip, origin, whole, class_of, spec)
     if not shown:
         of_class = "" if class_name is None else f" of the class {class_name!r}"
         raise ValueError(f"`split` must hold a video{of_class}, got none in {split!r}.")
-    parts = (builder.info.full_name, split, str(spec), f"seed {seed}")
+    parts = [builder.info.full_name, split, str(spec), f"seed {seed}"]
     if epoch:
-        parts += (f"epoch {epoch}",)
+        parts.append(f"epoch {epoch}")
     return Preview(" · ".join(parts), shown, num_frames)
 
 
@@ -232,7 +232,7 @@ def _from_index(
     key: int,
     label: int | None,
     num: int,
-) -> Iterator[tuple[dict, Origin, np.ndarray | None]]:
+) -> Iterator[tuple[Clip, Origin, np.ndarray | None]]:
     """Yields clips, their origin, and the whole frames that they are cut out of."""
     numbers = windows.order(key, len(source))
     if label is not None:
@@ -241,7 +241,7 @@ def _from_index(
     if whole:
         whole.set_epoch(epoch)
     for number in numbers[:num].tolist():
-        frames = whole and whole[number]["video"]
+        frames = whole[number]["video"] if whole else None
         yield source[number], source.origin(number), frames
 
 
@@ -252,7 +252,7 @@ def _from_records(
     key: int,
     label: int | None,
     num: int,
-) -> Iterator[tuple[dict, Origin, np.ndarray | None]]:
+) -> Iterator[tuple[Clip, Origin, np.ndarray | None]]:
     from kinetics_clips.read import streaming  # brings TensorFlow
 
     examples = streaming.read_examples(builder, split, shuffle_files=True, seed=key)
@@ -262,7 +262,7 @@ def _from_records(
     examples = examples.shuffle(_NUM_SHUFFLED, seed=key)
     whole = _whole(spec)
 
-    def sample(example: dict) -> tuple:
+    def sample(example: dict[str, Any]) -> tuple[Any, ...]:
         seed = [key, key]
         clip, origin = streaming.sample_with_origin(example, spec, seed)
         if whole is None:
@@ -274,7 +274,7 @@ def _from_records(
 
 
 def _views(
-    clip: dict,
+    clip: Clip,
     origin: Origin,
     whole: np.ndarray | None,
     label: str | None,
@@ -342,7 +342,7 @@ def _row(clip: Shown, num_frames: int) -> Image.Image:
     label = _text_image(clip.label, _LABEL_SIZE, _BLACK)
     video_id = _text_image(clip.video_id, _TEXT_SIZE, _GREY)
     details = _text_image(_details(clip), _TEXT_SIZE, _GREY)
-    tiles = [] if clip.whole is None else [_whole_tile(clip)]
+    tiles = [] if clip.whole is None else [_whole_tile(clip, clip.whole)]
     numbers = np.linspace(0, len(clip.video) - 1, min(num_frames, len(clip.video)))
     for number in numbers.round().astype(int):
         text = str(clip.frame_indices[number])
@@ -363,15 +363,16 @@ def _row(clip: Shown, num_frames: int) -> Image.Image:
     return row
 
 
-def _whole_tile(clip: Shown) -> Image.Image:
+def _whole_tile(clip: Shown, whole: np.ndarray) -> Image.Image:
     """Draws a frame of the video, and the box that the clip is cut out of."""
-    tile = _scaled(clip.whole, _TILE_HEIGHT)
+    tile = _scaled(whole, _TILE_HEIGHT)
     view = clip.origin.view
     scale_y, scale_x = tile.height / view.scaled[0], tile.width / view.scaled[1]
     top, left, height, width = view.boxes[0]
-    box = (left * scale_x, top * scale_y)
-    box += ((left + width) * scale_x - 1, (top + height) * scale_y - 1)
-    left, top, right, bottom = map(round, box)
+    right, bottom = (left + width) * scale_x - 1, (top + height) * scale_y - 1
+    left, top, right, bottom = map(
+        round, (left * scale_x, top * scale_y, right, bottom)
+    )
     box = (left, top, max(left + 1, right), max(top + 1, bottom))
     faded = Image.blend(tile, Image.new("RGB", tile.size, _WHITE), 0.55)
     inside = (*box[:2], box[2] + 1, box[3] + 1)

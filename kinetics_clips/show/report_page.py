@@ -1,6 +1,7 @@
 """Shows a build's report as a page: whether it is fit to train on, what is in it."""
 
 import base64
+import dataclasses
 import io
 import logging
 import statistics
@@ -15,6 +16,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from kinetics_clips import files
+from kinetics_clips.read import draw
 from kinetics_clips.read.encoded_frames import EncodedFrames
 from kinetics_clips.store import datasets, frame_index
 from kinetics_clips.write import annotations, check, report, sources
@@ -63,7 +65,8 @@ class Check(NamedTuple):
     text: str
 
 
-class Bar(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Bar:
     """A bar of a plot; its length is a share of the longest one's."""
 
     label: str
@@ -243,7 +246,7 @@ def _checks(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> list[Check]:
     short = f"less than {_SHORT} frames"
     at_most(
         _MANY_SHORT,
-        [row for row in stored if row.num_frames < _SHORT],
+        [row for row in stored if int(row.num_frames) < _SHORT],
         stored,
         f"No stored video has {short}",
         f"stored videos has {short}: a clip of {_SHORT} starts over",
@@ -407,7 +410,7 @@ def _splits(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> list[dict]:
                 "share": _percent(counts[report.STORED] / max(annotated, 1)),
                 "failed": counts[report.FAILED],
                 "unmatched": counts[report.UNMATCHED],
-                "frames": sum(row.num_frames for row in mine),
+                "frames": sum(int(row.num_frames) for row in mine),
                 "duration": _time(sum(map(_duration, mine))),
                 "bytes": stored.num_bytes if stored else 0,
                 "files": stored.num_shards if stored else 0,
@@ -480,7 +483,9 @@ def _classes(stored: Sequence[Row], info: tfds.core.DatasetInfo) -> list[dict]:
 def _plots(stored: Sequence[Row]) -> list[Plot]:
     durations = [_duration(row) for row in stored if row.fps]
     return [
-        _histogram("frames", [r.num_frames for r in stored], lambda n: f"{n:,.0f}"),
+        _histogram(
+            "frames", [int(r.num_frames) for r in stored], lambda n: f"{n:,.0f}"
+        ),
         _histogram("duration", durations, lambda seconds: f"{seconds:.2f} s"),
         _categories(
             "frames a second",
@@ -489,7 +494,7 @@ def _plots(stored: Sequence[Row]) -> list[Plot]:
         _categories(
             "size, width x height", (f"{row.width} x {row.height}" for row in stored)
         ),
-        _histogram("bytes a video", [row.bytes for row in stored], check.size),
+        _histogram("bytes a video", [int(row.bytes) for row in stored], check.size),
     ]
 
 
@@ -563,8 +568,8 @@ def _some_jpegs(
         index = frame_index.FrameIndex(path)
         for video in range(min(len(index), _NUM_THUMBNAILS)):
             (jpeg,) = index.read(video, [index.num_frames(video) // 2])
-            features = index.features
-            yield jpeg.tobytes(), features["label"][video], features["video_id"][video]
+            label = int(index.features["label"][video])
+            yield jpeg.tobytes(), label, draw.video_id(index, video)
         return
     examples = builder.as_data_source(split, decoders={"video": EncodedFrames()})
     for number in range(min(len(examples), _NUM_THUMBNAILS)):
@@ -589,7 +594,7 @@ def _settings(info: tfds.core.DatasetInfo) -> list[tuple[str, object]]:
 
 
 def _duration(row: Row) -> float:
-    return row.num_frames / row.fps if row.fps else 0.0
+    return int(row.num_frames) / float(row.fps) if row.fps else 0.0
 
 
 def _time(seconds: float) -> str:

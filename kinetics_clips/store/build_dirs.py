@@ -21,7 +21,7 @@ _LOCK = ".building"
 _INCOMPLETE = "incomplete."
 
 
-def require_local(directory: str | os.PathLike) -> None:
+def require_local(directory: str | os.PathLike[str]) -> None:
     """Requires that a dataset's directory is one of the file system.
 
     Raises:
@@ -36,7 +36,7 @@ def require_local(directory: str | os.PathLike) -> None:
 
 
 @contextlib.contextmanager
-def in_work(directory: str | os.PathLike) -> Iterator[None]:
+def in_work(directory: str | os.PathLike[str]) -> Iterator[None]:
     """Marks a directory as that of a running build, in any way that it may end."""
     path = Path(directory) / _LOCK
     with filelock.FileLock(path):

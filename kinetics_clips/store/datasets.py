@@ -20,11 +20,11 @@ _INFO = "dataset_info.json"
 # Of this package, and the first version in which its colours are right.
 _NAME, _RIGHT_COLOURS = "kinetics_clips", "2.0.0"
 
-Dataset: TypeAlias = str | os.PathLike | tfds.core.DatasetBuilder
+Dataset: TypeAlias = str | os.PathLike[str] | tfds.core.DatasetBuilder
 
 
 def find(
-    dataset: Dataset, data_dir: str | os.PathLike | None = None
+    dataset: Dataset, data_dir: str | os.PathLike[str] | None = None
 ) -> tfds.core.DatasetBuilder:
     """Finds a prepared dataset.
 
@@ -52,7 +52,7 @@ def find(
 
 
 def _found(
-    dataset: Dataset, data_dir: str | os.PathLike | None
+    dataset: Dataset, data_dir: str | os.PathLike[str] | None
 ) -> tfds.core.DatasetBuilder:
     if data_dir:
         data_dir = files.absolute(data_dir)
@@ -91,7 +91,7 @@ def _found(
     raise _not_found(builder.info.full_name, builder.data_dir_root)
 
 
-def _in_directory(directory: str | os.PathLike) -> tfds.core.DatasetBuilder:
+def _in_directory(directory: str | os.PathLike[str]) -> tfds.core.DatasetBuilder:
     with files.named(directory):
         return tfds.builder_from_directory(os.fspath(directory))
 
@@ -182,7 +182,7 @@ def require_tfrecords(builder: tfds.core.DatasetBuilder) -> None:
         )
 
 
-def _not_found(name: str, data_dir: str | os.PathLike | None) -> FileNotFoundError:
+def _not_found(name: str, data_dir: str | os.PathLike[str] | None) -> FileNotFoundError:
     root = Path(data_dir or tfds.core.constants.DATA_DIR).absolute()
     built = [
         f"{config_dir.relative_to(root).as_posix()}:{version}"
@@ -231,8 +231,9 @@ def label_number(info: tfds.core.DatasetInfo, class_name: str) -> int:
       ValueError: If the dataset has no such class; names those that are spelled alike.
     """
     feature = info.features["label"] if "label" in info.features else None
-    is_class = isinstance(feature, tfds.features.ClassLabel)
-    names = list((is_class and feature.names) or [])
+    names: list[str] = []
+    if isinstance(feature, tfds.features.ClassLabel):
+        names += feature.names or []
     if class_name in names:
         return names.index(class_name)
     by_folded = {name.casefold(): name for name in names}

@@ -23,7 +23,7 @@ import struct
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import google_crc32c
 import loky
@@ -91,7 +91,7 @@ class Shard(NamedTuple):
     modified: int
 
 
-class Texts(Sequence[bytes]):
+class Texts:
     """The texts of a feature, in the order of the videos."""
 
     def __init__(self, ends: np.ndarray, content: np.ndarray):
@@ -137,7 +137,7 @@ class FrameIndex:
             self._checksums = self._table("frame checksums", "<u4")
             self._first_frames = self._table("first frames", _INT)
             self._records = self._table("records", _INT)
-            self.features = {
+            self.features: dict[str, np.ndarray | Texts] = {
                 name: (
                     Texts(
                         self._table(f"{name} ends", _INT),
@@ -174,7 +174,7 @@ class FrameIndex:
         """Returns the number of videos."""
         return len(self._records)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return _reopened, (self.path, self._tables)
 
     def num_frames(self, video: int) -> int:
@@ -185,9 +185,10 @@ class FrameIndex:
         """Returns a video's name and its shard, for a person."""
         number = self._shard_number(video)
         place = f"{video - self._first_videos[number]} of {self.shards[number].name}"
-        if "video_id" not in self.features:
+        ids = self.features.get("video_id")
+        if not isinstance(ids, Texts):
             return f"video {place}"
-        video_id = self.features["video_id"][video].decode(errors="backslashreplace")
+        video_id = ids[video].decode(errors="backslashreplace")
         return f"video {video_id} ({place})"
 
     def videos_of(self, shard_name: str) -> range:
@@ -287,14 +288,14 @@ class FrameIndex:
     def _shard_number(self, video: int) -> int:
         return bisect.bisect_right(self._first_videos, video) - 1
 
-    def _description(self) -> dict:
+    def _description(self) -> dict[str, Any]:
         size = len(self._content)
         trailer = self._read(size - _TRAILER.size, _TRAILER.size)
-        length, checksum, magic = _TRAILER.unpack(trailer)
+        length, checksum, magic = _TRAILER.unpack(trailer.data)
         if magic != _MAGIC:
             if magic.startswith(_FORMAT):
-                raise self._error(f"is of another version of this package: {magic}")
-            raise ValueError(f"it must end with {_MAGIC}, got {magic}")
+                raise self._error(f"is of another version of this package: {magic!r}")
+            raise ValueError(f"it must end with {_MAGIC!r}, got {magic!r}")
         description = self._read(size - _TRAILER.size - length, length)
         if google_crc32c.value(description) != checksum:
             raise ValueError("its description does not have its checksum")
@@ -404,7 +405,9 @@ class FrameIndex:
                 "video, or another label"
             )
 
-    def _has_features(self, video: int, data: np.ndarray, found: dict) -> bool:
+    def _has_features(
+        self, video: int, data: np.ndarray, found: dict[str, list[Any]]
+    ) -> bool:
         """Tells whether features that were found in a record are those of a video."""
         for name, table in self.features.items():
             if len(found.get(name, ())) != 1:
@@ -444,7 +447,7 @@ class FrameIndex:
         )
 
 
-def _reopened(path: Path, tables: dict) -> FrameIndex:
+def _reopened(path: Path, tables: dict[str, Any]) -> FrameIndex:
     """Opens an index in another process, which numbers its videos as this one does.
 
     Raises:
@@ -577,14 +580,14 @@ class _Rows(NamedTuple):
     frames: np.ndarray
     num_frames: np.ndarray
     records: np.ndarray
-    features: dict[str, list]
+    features: dict[str, list[Any]]
 
 
 def _index_shard(path: Path, frames: str, kinds: dict[str, str]) -> _Rows:
     status = path.stat()
     rows: list[np.ndarray] = []
     records: list[int] = []
-    features: dict[str, list] = {name: [] for name in kinds}
+    features: dict[str, list[Any]] = {name: [] for name in kinds}
     try:
         for record in tfrecords.read(path):
             example = tfrecords.features(record.data)
@@ -619,8 +622,11 @@ def _index_shard(path: Path, frames: str, kinds: dict[str, str]) -> _Rows:
 
 @contextlib.contextmanager
 def _in_processes(
-    function: Callable, paths: Sequence[Path], num_workers: int, *arguments: object
-) -> Iterator[Iterable]:
+    function: Callable[..., _Rows],
+    paths: Sequence[Path],
+    num_workers: int,
+    *arguments: object,
+) -> Iterator[Iterable[_Rows]]:
     """Calls a function with every path, and yields its results in their order."""
     call_with = [itertools.repeat(argument) for argument in arguments]
     num_bytes = sum(path.stat().st_size for path in paths)
@@ -641,15 +647,16 @@ def _write(path: Path, kinds: dict[str, str], shards: Iterable[_Rows]) -> None:
     """Writes an index of shards, whose rows are not kept, as a whole or not at all."""
     indexed: list[Shard] = []
     num_frames, records = [np.zeros(1, np.int64)], [np.zeros(0, np.int64)]
-    features: dict[str, list] = {name: [] for name in kinds}
+    features: dict[str, list[Any]] = {name: [] for name in kinds}
     with files.open_new(path) as file:
         for rows in shards:
             indexed.append(rows.shard)
-            file.write(rows.frames)
+            file.write(rows.frames.data)
             num_frames.append(rows.num_frames)
             records.append(rows.records)
             for name, values in rows.features.items():
                 features[name] += values
+        places: dict[str, tuple[str, int, int, int | None]]
         places = {"frames": (_BYTES, 0, file.tell(), None)}
         tables = {
             "frame checksums": _checksums(file),
@@ -685,6 +692,6 @@ def _checksums(file: BinaryIO) -> np.ndarray:
 def _append(file: BinaryIO, table: np.ndarray) -> tuple[str, int, int, int]:
     file.write(bytes(-file.tell() % _ALIGNMENT))
     offset = file.tell()
-    file.write(table)
+    file.write(table.data)
     checksum = google_crc32c.value(table.view(np.uint8))
     return table.dtype.str, offset, table.nbytes, checksum

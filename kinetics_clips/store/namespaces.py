@@ -18,7 +18,7 @@ _KEYS = {"paths", "info"}
 _MAX_PROBLEM = 500  # characters
 
 
-def register_namespaces(path: str | os.PathLike) -> list[str]:
+def register_namespaces(path: str | os.PathLike[str]) -> list[str]:
     """Makes namespaces known to TFDS: names for directories that hold datasets.
 
     The file is in the format of TFDS's own registry of community datasets:

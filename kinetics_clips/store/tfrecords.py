@@ -5,11 +5,12 @@ The wire format: https://protobuf.dev/programming-guides/encoding
 """
 
 import contextlib
+import io
 import os
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import google_crc32c
 import numpy as np
@@ -108,14 +109,14 @@ def read_at(descriptor: int, offset: int) -> np.ndarray:
     if fill(descriptor, data, offset):
         raise ValueError("the file has become shorter while it was read")
     data, tail = data[:length], data[length:]
-    if _TAIL.unpack(tail) != (_masked(data),):
+    if _TAIL.unpack(tail.data) != (_masked(data),):
         raise ValueError(f"the record at byte {offset} has damaged data")
     return data
 
 
 def fill(descriptor: int, data: np.ndarray, position: int) -> int:
     """Fills an array from a place of a file on; returns the bytes that are missing."""
-    view = memoryview(data)
+    view = data.data
     while view:
         count = os.preadv(descriptor, [view], position)
         if not count:
@@ -124,7 +125,7 @@ def fill(descriptor: int, data: np.ndarray, position: int) -> int:
     return len(view)
 
 
-def features(data: np.ndarray) -> dict[str, list[int] | list[float] | list[Span]]:
+def features(data: np.ndarray) -> dict[str, list[Any]]:
     """Lists the values of the features of a serialized `tf.train.Example`.
 
     Args:
@@ -136,8 +137,8 @@ def features(data: np.ndarray) -> dict[str, list[int] | list[float] | list[Span]
     Raises:
       ValueError: If it is no such thing.
     """
-    view = memoryview(data)
-    found: dict[str, list] = {}
+    view = data.data
+    found: dict[str, list[Any]] = {}
     try:
         for field, example in _messages(view, Span(0, len(view))):
             if field != _EXAMPLE_FEATURES:
@@ -151,9 +152,7 @@ def features(data: np.ndarray) -> dict[str, list[int] | list[float] | list[Span]
     return found
 
 
-def first_features(
-    data: np.ndarray,
-) -> dict[str, list[int] | list[float] | list[Span]]:
+def first_features(data: np.ndarray) -> dict[str, list[Any]]:
     """Lists the features that the first bytes of a `tf.train.Example` hold whole.
 
     Args:
@@ -162,8 +161,8 @@ def first_features(
     Returns:
       As `features`; nothing of what is no such thing.
     """
-    view = memoryview(data)
-    found: dict[str, list] = {}
+    view = data.data
+    found: dict[str, list[Any]] = {}
     endless = Span(0, 1 << 64)
     # It is cut somewhere, or no example at all.
     with contextlib.suppress(IndexError, KeyError, ValueError, struct.error):
@@ -198,7 +197,7 @@ def serialize(others: bytes, lists: Mapping[str, Sequence[bytes]]) -> bytes:
 
 def text(data: np.ndarray, span: Span) -> bytes:
     """Returns the bytes of a value."""
-    return _bytes(memoryview(data), span)
+    return _bytes(data.data, span)
 
 
 def _feature(view: memoryview, entry: Span) -> tuple[str, list]:
@@ -303,8 +302,8 @@ def _bytes(view: memoryview, span: Span) -> bytes:
     return bytes(view[span.offset : span.offset + span.length])
 
 
-def _read_into(file, data: np.ndarray) -> None:
-    view = memoryview(data)
+def _read_into(file: io.RawIOBase, data: np.ndarray) -> None:
+    view = data.data
     while view:
         count = file.readinto(view)
         if not count:

@@ -12,9 +12,9 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 SUFFIXES = (
     ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz", ".zip",
@@ -79,7 +79,7 @@ def without_suffix(name: str) -> str:
     return name[: -max(lengths)] if lengths else name
 
 
-def members(path: Path) -> Iterator[Member]:
+def members(path: Path) -> Generator[Member, None, None]:
     """Yields the members of an archive that are no folders, in its order.
 
     What the archive is, its content says. Of archives that were put one after the
@@ -115,7 +115,8 @@ def _tar_members(file: BinaryIO, start: bytes) -> Iterator[Member]:
             offset = archive.offset
             if not header.isdir():
                 yield _tar_member(archive, header)
-            archive.members.clear()  # it would keep every header that it has read
+            # It would keep every header that it has read.
+            archive.members.clear()  # type: ignore[attr-defined] # typeshed has it not
 
 
 def _tar_member(archive: "_Tar", header: tarfile.TarInfo) -> Member:
@@ -126,13 +127,20 @@ def _tar_member(archive: "_Tar", header: tarfile.TarInfo) -> Member:
     elif header.issym():
         link = _link(name, header.linkname)
     seconds = header.mtime
+
+    def read() -> bytes:
+        content = archive.extractfile(header)
+        if content is None:
+            raise MemberError("without content in its archive")
+        return content.read()
+
     return Member(
         name=name,
         num_bytes=header.size,
         modified=int(seconds * 1e9) if math.isfinite(seconds) else 0,
         is_file=header.isreg(),
         link=link,
-        read=lambda: archive.extractfile(header).read(),
+        read=read,
     )
 
 
@@ -150,10 +158,12 @@ class _Header(tarfile.TarInfo):
     """
 
     @classmethod
-    def fromtarfile(cls, archive: _Tar) -> "_Header":
+    def fromtarfile(  # type: ignore[override] # nothing but a `_Tar` calls it
+        cls, archive: _Tar
+    ) -> "_Header":
         try:
             header = super().fromtarfile(archive)
-        except tarfile.EOFHeaderError:
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined] # nor this
             archive.num_zeros += tarfile.BLOCKSIZE
             if archive.num_zeros > _MAX_ZEROS:
                 raise tarfile.ReadError(
@@ -161,7 +171,7 @@ class _Header(tarfile.TarInfo):
                     "expected; is it a download that was not completed?"
                 ) from None
             raise
-        except tarfile.EmptyHeaderError:
+        except tarfile.EmptyHeaderError:  # type: ignore[attr-defined] # nor this
             if archive.num_zeros:
                 raise
             raise tarfile.ReadError("unexpected end of data") from None
@@ -172,7 +182,7 @@ class _Header(tarfile.TarInfo):
         return header
 
 
-def _decompressed(file: BinaryIO, start: bytes) -> BinaryIO:
+def _decompressed(file: BinaryIO, start: bytes) -> "BinaryIO | _Gzip | _Streams":
     """Returns the content of a file that may be compressed."""
     if start.startswith(b"\x1f\x8b"):
         return _Gzip(fileobj=file)
@@ -188,8 +198,8 @@ def _decompressed(file: BinaryIO, start: bytes) -> BinaryIO:
 class _Gzip(gzip.GzipFile):
     """The content of a gzip file, up to the byte where it is damaged."""
 
-    def read(self, size: int = -1) -> bytes:
-        return self.read1(size)
+    def read(self, size: int | None = -1) -> bytes:
+        return self.read1(-1 if size is None else size)
 
 
 class _Streams(io.RawIOBase):
@@ -202,7 +212,11 @@ class _Streams(io.RawIOBase):
       new: Makes what decompresses one of them.
     """
 
-    def __init__(self, file: BinaryIO, new: Callable):
+    def __init__(
+        self,
+        file: BinaryIO,
+        new: Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor],
+    ):
         self._file = file
         self._new = new
         self._stream = new()
@@ -210,7 +224,7 @@ class _Streams(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:
+    def readinto(self, buffer: Any) -> int:
         while True:
             data = b""
             if self._stream.eof:

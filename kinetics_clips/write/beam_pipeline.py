@@ -87,7 +87,7 @@ def _require_runner(
 def examples(
     videos: Iterable[Video],
     settings: EncodeSettings,
-    to_example: Callable[[Video, EncodedVideo], dict],
+    to_example: Callable[[Video, EncodedVideo], dict[str, object]],
     directory: Path,
     split: str,
 ) -> beam.PTransform:
@@ -140,10 +140,10 @@ def _groups(videos: Iterable[Video]) -> Iterator[list[Video]]:
     archives: dict[Path, list[Video]] = {}
     loose = []
     for video in videos:
-        if video.file.archive is None:
+        if video.source.archive is None:
             loose.append(video)
         else:
-            archives.setdefault(video.file.path, []).append(video)
+            archives.setdefault(video.source.path, []).append(video)
     yield from (loose[at : at + _GROUP] for at in range(0, len(loose), _GROUP))
     yield from archives.values()
 
@@ -151,8 +151,8 @@ def _groups(videos: Iterable[Video]) -> Iterator[list[Video]]:
 def _encode(
     videos: list[Video],
     settings: EncodeSettings,
-    to_example: Callable[[Video, EncodedVideo], dict],
-) -> Iterator[tuple[str, dict] | beam.pvalue.TaggedOutput]:
+    to_example: Callable[[Video, EncodedVideo], dict[str, object]],
+) -> Iterator[tuple[str, dict[str, object]] | beam.pvalue.TaggedOutput]:
     # In a process of their own, which a crash or a hang costs one video and the worker
     # nothing; a worker's threads encode beside each other in this way too.
     for video, result in workers.encode_all(videos, settings, num_workers=1):

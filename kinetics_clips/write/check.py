@@ -201,11 +201,15 @@ def estimate(
       selected: All videos to build, by split.
       num_workers: Number of processes that encode.
     """
-    num_bytes, seconds = [], []
+    num_bytes: list[float] = []
+    seconds: list[float] = []
     for _, result in results:
-        failed = isinstance(result, Exception)
-        num_bytes.append(0 if failed else result.num_bytes)
-        seconds.append(0.0 if failed else result.seconds)
+        if isinstance(result, Exception):
+            num_bytes.append(0)
+            seconds.append(0.0)
+        else:
+            num_bytes.append(result.num_bytes)
+            seconds.append(result.seconds)
     sizes = [len(split_videos) for split_videos in selected.values()]
     total, total_error = _extrapolate(num_bytes, sum(sizes))
     time, time_error = _extrapolate(seconds, sum(sizes))

@@ -5,7 +5,7 @@ import re
 
 import tensorflow_datasets as tfds
 
-from kinetics_clips.write.videos import RELEASES
+from kinetics_clips.write.videos import RELEASES, Release
 
 
 def require(name: str, value: object, holds: object, requirement: str) -> None:
@@ -20,11 +20,10 @@ def require_whole(
     """Raises ValueError unless an argument is a whole number in [low, high]."""
     if value is None and optional:
         return
-    whole = isinstance(value, int) and not isinstance(value, bool)
     require(
         name,
         value,
-        whole and low <= value <= high,
+        isinstance(value, int) and not isinstance(value, bool) and low <= value <= high,
         f"a whole number in [{low}, {high}]" + (" or None" if optional else ""),
     )
 
@@ -57,7 +56,7 @@ class KineticsClipsConfig(tfds.core.BuilderConfig):
     """
 
     name: str = ""
-    release: str = "folder"
+    release: Release = "folder"
     short_side: int | None = 256
     jpeg_quality: int = 85
     fps: float | None = None
@@ -98,7 +97,7 @@ class KineticsClipsConfig(tfds.core.BuilderConfig):
         }
 
     def _computed_name(self) -> str:
-        parts = [self.release]
+        parts: list[str] = [self.release]
         if self.short_side != 256:
             parts.append(f"{self.short_side}px" if self.short_side else "fullsize")
         if self.jpeg_quality != 85:

@@ -5,9 +5,10 @@ import io
 import itertools
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from types import TracebackType
+from typing import Any, BinaryIO
 
 from kinetics_clips.wheels import av
 
@@ -56,7 +57,7 @@ _WHOLE_SHARE = 0.95
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 # Titles and comments may be in any encoding: PyAV reads them all from its 19 on.
-_ANY_METADATA = (
+_ANY_METADATA: dict[str, Any] = (
     {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
 )
 
@@ -88,14 +89,19 @@ class _File(io.FileIO):
 
     _error: OSError | None = None
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int | None = -1) -> bytes:
         try:
             return super().read(size)
         except OSError as error:
             self._error = error
             raise
 
-    def __exit__(self, kind, error, traceback) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         super().__exit__(kind, error, traceback)
         if self._error:
             reason = in_words(self._error)
@@ -127,7 +133,7 @@ def opened(file: BinaryIO) -> Iterator["Video"]:
     except (av.FFmpegError, ValueError) as error:
         detail = f"{size} bytes, {_what_it_is(file) or in_words(error)}"
         raise VideoError("not a video", detail) from error
-    num_packets = Counter()
+    num_packets: Counter[int] = Counter()
     if len(_without_covers(container)) > 1:
         with container:
             num_packets = _num_packets(container)
@@ -145,7 +151,7 @@ def _open(file: BinaryIO, formats: str | None) -> "av.container.InputContainer":
     options = {"protocol_whitelist": "none"}
     if formats:
         options["format_whitelist"] = formats
-    return av.open(file, container_options=options, **_ANY_METADATA)
+    return av.open(file, "r", container_options=options, **_ANY_METADATA)
 
 
 class Video:
@@ -241,7 +247,7 @@ class Video:
 
     def _packets(self) -> Iterator["av.Packet"]:
         """Yields all packets of the stream that can be read."""
-        streams = [self.stream]
+        streams: Iterable[av.stream.Stream] = [self.stream]
         if self._promised_seconds and not _is_avi(self._container):
             streams = self._container.streams  # which end together
         num_tries = 0
@@ -299,7 +305,7 @@ def _promised_seconds(
     FFmpeg reckons the duration of formats without one from the file itself.
     """
     if _is_avi(container):  # the only one that says it of each stream
-        return float((stream.duration or 0) * stream.time_base)
+        return float((stream.duration or 0) * (stream.time_base or 0))
     if container.format.name in _WITH_DURATION:
         return (container.duration or 0) / av.time_base
     return 0.0

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 from kinetics_clips.store import build_dirs
@@ -56,7 +56,7 @@ class Encoder:
 
     def encode(
         self, videos: Sequence[Video], num_at_once: int | None = None
-    ) -> Iterator[tuple[Video, EncodedVideo | VideoError]]:
+    ) -> Generator[tuple[Video, EncodedVideo | VideoError], None, None]:
         """Yields each video with its frames, or with the error that says why not.
 
         Videos whose frames are kept come first; all others are kept when they are done.

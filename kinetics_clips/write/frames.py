@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kinetics_clips.wheels import av, cv2, simplejpeg
 from kinetics_clips.write import containers, pictures, timing
-from kinetics_clips.write.containers import VideoError
+from kinetics_clips.write.containers import VideoError as VideoError
 
 # A TFRecord ends at 2 GiB; half of it leaves room for TFDS's own buffers.
 MAX_BYTES = 1 << 30
@@ -145,10 +145,11 @@ def _encode_frames(video: containers.Video, settings: EncodeSettings) -> Encoded
     )
 
 
-def _pictures(video: containers.Video) -> Iterator[timing.Shown]:
+def _pictures(video: containers.Video) -> Iterator[timing.Shown[pictures.Picture]]:
     """Yields the pictures of a video as they are decoded."""
     viewer = pictures.Viewer(video.stream)
-    tick = float(video.stream.time_base)  # a decoder's last frames do not know it
+    # A decoder's last frames do not know it.
+    tick = float(video.stream.time_base or 0)
     for frame in video.decoded():
         pts, duration = frame.pts, frame.duration
         yield timing.Shown(

@@ -9,7 +9,7 @@ it for.
 
 import re
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -78,6 +78,9 @@ _FROM_RGB = np.linalg.inv(_to_rgb(0.299, 0.114))
 _COLOURS = {matrix: (_FROM_RGB @ rgb)[:, 1:] for matrix, rgb in _TO_RGB.items()}
 
 
+Planes: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
 class Picture(NamedTuple):
     """A decoded frame, turned as it is to be shown.
 
@@ -90,7 +93,7 @@ class Picture(NamedTuple):
       notes: What a person should know of it.
     """
 
-    planes: tuple[np.ndarray, np.ndarray, np.ndarray]
+    planes: Planes
     full_range: bool
     matrix: int
     pixel_aspect: float
@@ -135,14 +138,15 @@ class Viewer:
             matrix = 0
         planes, full_range = _planes(frame)
         if self._turning.turns or self._turning.degrees:
-            blacks = (0 if full_range else 16, 128, 128)
-            planes = [
-                self._turning.of(plane, black)
-                for plane, black in zip(planes, blacks, strict=True)
-            ]
+            luma, blue, red = planes
+            planes = (
+                self._turning.of(luma, 0 if full_range else 16),
+                self._turning.of(blue, 128),
+                self._turning.of(red, 128),
+            )
         if frame.format.is_rgb:
             matrix = 0
-        return Picture(tuple(planes), full_range, matrix, self._aspect, notes)
+        return Picture(planes, full_range, matrix, self._aspect, notes)
 
 
 def _of_stream(
@@ -168,22 +172,23 @@ def _of_stream(
     return float(1 / aspect if turned.transposes else aspect), tuple(notes)
 
 
-def _planes(frame: av.VideoFrame) -> tuple[list[np.ndarray], bool]:
+def _planes(frame: av.VideoFrame) -> tuple[Planes, bool]:
     """Returns the planes of a frame in 8 bits, and whether they use all levels."""
     name = frame.format.name
     if frame.format.is_rgb:
         rgb = _reformatted(frame, "rgb24").to_ndarray()
         luma, red, blue = cv2.split(cv2.cvtColor(rgb, cv2.COLOR_RGB2YCrCb))
-        return [luma, blue, red], True
+        return (luma, blue, red), True
     if name.startswith(("gray", "ya", "mono")):
         luma = _pixels(_reformatted(frame, "gray").planes[0])
         height, width = luma.shape
         grey = np.full(((height + 1) // 2, (width + 1) // 2), 128, np.uint8)
-        return [luma, grey, grey], True
+        return (luma, grey, grey), True
     full_range = name.startswith("yuvj") or frame.color_range == _FULL_RANGE
     if not _PLANAR.fullmatch(name):
         frame = _reformatted(frame, "yuv420p")
-    return [_pixels(plane) for plane in frame.planes[:3]], full_range
+    luma, blue, red = map(_pixels, frame.planes[:3])
+    return (luma, blue, red), full_range
 
 
 def _reformatted(frame: av.VideoFrame, name: str) -> av.VideoFrame:
@@ -202,7 +207,9 @@ def _reformatted(frame: av.VideoFrame, name: str) -> av.VideoFrame:
 
 def _pixels(plane: av.video.plane.VideoPlane) -> np.ndarray:
     """Returns a plane as `uint8 [height, width]`, in the frame's own memory."""
-    rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(
+        plane.height, plane.line_size
+    )
     return rows[:, : plane.width]
 
 
@@ -242,7 +249,7 @@ class JpegEncoder:
             for plane, pixels in zip(self._planes, picture.planes, strict=True)
         ]
         if picture.matrix:
-            self._convert(*scaled, picture.matrix, picture.full_range)
+            self._convert(*scaled, matrix=picture.matrix, full_range=picture.full_range)
         else:
             black, luma_factor, factor = _LEVELS[picture.full_range]
             luma, *chroma = zip(self._planes, scaled, strict=True)
@@ -260,6 +267,7 @@ class JpegEncoder:
         luma: np.ndarray,
         blue: np.ndarray,
         red: np.ndarray,
+        *,
         matrix: int,
         full_range: bool,
     ) -> None:

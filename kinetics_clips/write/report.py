@@ -110,7 +110,7 @@ def unmatched(found: Found) -> list[Row]:
     ]
 
 
-def write(path: str | os.PathLike, rows: Iterable[Row]) -> None:
+def write(path: str | os.PathLike[str], rows: Iterable[Row]) -> None:
     """Writes rows as a CSV with a header, UTF-8."""
     names = [field.name for field in dataclasses.fields(Row)]
     with open(path, "w", encoding="utf-8", newline="") as file:
@@ -119,7 +119,7 @@ def write(path: str | os.PathLike, rows: Iterable[Row]) -> None:
         writer.writerows([getattr(row, name) for name in names] for row in rows)
 
 
-def read(path: str | os.PathLike) -> list[Row]:
+def read(path: str | os.PathLike[str]) -> list[Row]:
     """Reads rows that `write` has written; their order stays.
 
     Raises:

@@ -46,7 +46,7 @@ class Store:
       OSError: If it cannot be made.
     """
 
-    def __init__(self, directory: Path, settings: dict):
+    def __init__(self, directory: Path, settings: dict[str, object]):
         self.directory = directory
         path = directory / _SETTINGS
         own = {_SETTINGS, files.temporary(path).name, _LOCK}
@@ -163,7 +163,7 @@ def num_bytes(directory: Path) -> int:
     return sum(path.stat().st_size for path in directory.glob("*/*.zip"))
 
 
-def remove_finished(directory: Path, built: str) -> bool:
+def remove_finished(directory: Path, built: str | None) -> bool:
     """Removes what a build left that was killed when its dataset was in its place.
 
     Args:
@@ -202,4 +202,5 @@ def _is_of_a_lock(name: str) -> bool:
 
 def _source(video: Video) -> list[str]:
     """Returns what tells a video's file from a later one of the same name."""
-    return [video.filename, str(video.file.num_bytes), str(video.file.modified)]
+    file = video.source
+    return [file.filename, str(file.num_bytes), str(file.modified)]

@@ -1,6 +1,8 @@
 """Serializes examples as TFDS does, without its copies of every frame."""
 
 import contextlib
+from collections.abc import Mapping
+from typing import Any
 
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import example_serializer
@@ -15,7 +17,7 @@ class ExampleSerializer(tfds.core.ExampleSerializer):
     that writes for all those that encode.
     """
 
-    def serialize_example(self, example):
+    def serialize_example(self, example: Mapping[str, Any]) -> bytes:
         """Returns a serialized `tf.train.Example`, equal to the one that TFDS makes."""
         lists = {
             name: value
@@ -30,7 +32,7 @@ class ExampleSerializer(tfds.core.ExampleSerializer):
         return tfrecords.serialize(others, lists)
 
 
-def in_place() -> contextlib.AbstractContextManager:
+def in_place() -> contextlib.AbstractContextManager[Any]:
     """Makes the writers of TFDS that are created meanwhile use that serializer."""
     return tfds.core.utils.temporary_assignment(
         example_serializer, "ExampleSerializer", ExampleSerializer

@@ -11,14 +11,17 @@ import stat
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from kinetics_clips import progress
 from kinetics_clips.write import archives
-from kinetics_clips.write.archives import is_archive
+from kinetics_clips.write.archives import is_archive as is_archive
 
 _log = logging.getLogger(__name__)
 _Key = TypeVar("_Key")
+
+# What is read of a file: its path, what is in it, or why there is none.
+Content: TypeAlias = Path | bytes | tuple[str, str]
 
 SUFFIXES = frozenset({
     ".264", ".265", ".3g2", ".3gp", ".3gp2", ".3gpp", ".asf", ".av1", ".avc", ".avi",
@@ -186,7 +189,7 @@ def list_files(root: Path) -> Listing:
         return _list_files(root, bar)
 
 
-def _list_files(root: Path, bar) -> Listing:
+def _list_files(root: Path, bar: progress.Bar) -> Listing:
     inside = [root.resolve()]
     walk = _Walk(bar)
     walk.into(root)
@@ -234,9 +237,9 @@ def _list_files(root: Path, bar) -> Listing:
     damaged = []
     # Decompression releases the interpreter's lock.
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for archive, in_archive, not_read, more in pool.map(_list_archive, to_read):
+        for archive, in_archive, beside, more in pool.map(_list_archive, to_read):
             files += in_archive
-            passed_over += not_read
+            passed_over += beside
             others += more
             if archive.problem:
                 damaged.append(archive)
@@ -256,7 +259,11 @@ def _list_files(root: Path, bar) -> Listing:
         _log.warning(
             "%d archives could not be read to their end: %s",
             len(damaged),
-            ", ".join(f"{file.filename} ({file.problem[1]})" for file in damaged[:3]),
+            ", ".join(
+                f"{file.filename} ({file.problem[1]})"
+                for file in damaged[:3]
+                if file.problem
+            ),
         )
     return Listing(
         files=sorted(files, key=_name),
@@ -268,7 +275,7 @@ def _list_files(root: Path, bar) -> Listing:
 
 def read(
     files: Iterable[tuple[_Key, File]],
-) -> Iterator[tuple[_Key, Path | bytes | tuple[str, str]]]:
+) -> Iterator[tuple[_Key, Content]]:
     """Opens files one after the other: loose ones first, then archive by archive.
 
     Every archive is read once, from its start to the last file that is wanted, and
@@ -303,6 +310,7 @@ def _read_archive(
             for member in members:
                 if not member.is_file:
                     continue
+                content: bytes | tuple[str, str]
                 keys = wanted.get((member.name, met[member.name]), [])
                 met[member.name] += 1
                 if not keys:
@@ -339,7 +347,7 @@ def _list_archive(archive: File) -> tuple[File, list[File], list[File], Counter[
     to_list: list[tuple[archives.Member, int]] = []
     try:
         for member in archives.members(archive.path):
-            member = member._replace(read=None)  # which holds the whole archive
+            member = member._replace(read=bytes)  # its own holds the whole archive
             number = 0
             if member.is_file:
                 number = met[member.name]
@@ -369,6 +377,7 @@ def _list_archive(archive: File) -> tuple[File, list[File], list[File], Counter[
             target = _target(member.link, links, met)
             number = number if target == member.link else 0
         content = contents.get((target, number))
+        not_read: tuple[str, str] | None
         if _leads_out(member.name):
             not_read = "unsafe name", "it leads out of its archive"
         elif is_archive(member.name):
@@ -381,6 +390,7 @@ def _list_archive(archive: File) -> tuple[File, list[File], list[File], Counter[
             not_read = _NOT_FOLLOWED
         else:
             not_read = _not_read(member.name)
+        problem: tuple[str, str] | None
         if content:
             problem = _size_problem(content.num_bytes)
         elif member.link is None:
@@ -471,7 +481,7 @@ def _not_read(name: str) -> tuple[str, str] | None:
     return None
 
 
-def _starts_like_a_video(entry: os.DirEntry) -> bool:
+def _starts_like_a_video(entry: os.DirEntry[str]) -> bool:
     try:
         if entry.is_file():  # opening a pipe would wait for ever
             with open(entry.path, "rb") as file:
@@ -498,9 +508,9 @@ class _Walk:
       bar: Counts the entries, but for archives, which are still to be read.
     """
 
-    def __init__(self, bar):
+    def __init__(self, bar: progress.Bar):
         self._bar = bar
-        self.entries: list[os.DirEntry] = []
+        self.entries: list[os.DirEntry[str]] = []
         self.folders: list[str] = []
         self.links: list[str] = []
         self.others: Counter[str] = Counter()
@@ -526,7 +536,7 @@ def _overlap(one: Path, other: Path) -> bool:
 
 
 def _examine(
-    entry: os.DirEntry, inside: Iterable[Path]
+    entry: os.DirEntry[str], inside: Iterable[Path]
 ) -> tuple[int, int, tuple[str, str] | None]:
     """Returns size, time of modification, and problem of a directory's entry."""
     problem = None

@@ -1,11 +1,12 @@
 """Says when each frame of a video is shown, and which are stored at another rate."""
 
-import itertools
 import math
 import statistics
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
+
+_Frame = TypeVar("_Frame")
 
 # Seconds between two frames beyond which there is no pause but a mistake, or a cut: a
 # slide may stay for some seconds, and nobody wants hours of one frame.
@@ -22,8 +23,8 @@ _SANE_RATES = (1.0, 240.0)
 _CAMERA_RATES = (0.1, 1000.0)
 
 
-class Shown(NamedTuple):
-    """A frame, and when it is shown.
+class Shown(NamedTuple, Generic[_Frame]):
+    """A frame, and when its stream says that it is shown.
 
     Attributes:
       frame: The frame.
@@ -31,8 +32,16 @@ class Shown(NamedTuple):
       duration: For how long, in seconds; None where its stream does not say.
     """
 
-    frame: object
+    frame: _Frame
     time: float | None
+    duration: float | None
+
+
+class Timed(NamedTuple, Generic[_Frame]):
+    """A frame, and when it is shown; as `Shown`, with a time that can be believed."""
+
+    frame: _Frame
+    time: float
     duration: float | None
 
 
@@ -64,12 +73,12 @@ class Clock:
         self.num_leaps = 0
         self.num_shared = 0
 
-    def settled(self, frames: Iterable[Shown]) -> Iterator[Shown]:
+    def settled(self, frames: Iterable[Shown[_Frame]]) -> Iterator[Timed[_Frame]]:
         """Yields the frames with times that can be believed, one frame behind."""
         for previous, shown, following in _with_neighbours(frames):
             time = self._next(_between(previous, shown.time, following))
             self.times.append(time)
-            yield Shown(shown.frame, time, shown.duration)
+            yield Timed(shown.frame, time, shown.duration)
 
     def frame_rate(self) -> float:
         """Returns the frames a second, 0 where there is but one time."""
@@ -121,25 +130,34 @@ class Clock:
 
 
 def _with_neighbours(
-    frames: Iterable[Shown],
-) -> Iterator[tuple[float | None, Shown, float | None]]:
+    frames: Iterable[Shown[_Frame]],
+) -> Iterator[tuple[float | None, Shown[_Frame], float | None]]:
     """Yields every frame between the times of its neighbours."""
-    previous = None
-    for shown, following in itertools.pairwise(itertools.chain(frames, [None])):
-        yield previous, shown, following and following.time
-        previous = shown.time
+    previous: float | None = None
+    shown: Shown[_Frame] | None = None
+    for following in frames:
+        if shown is not None:
+            yield previous, shown, following.time
+            previous = shown.time
+        shown = following
+    if shown is not None:
+        yield previous, shown, None
 
 
 def _between(
     previous: float | None, time: float | None, following: float | None
 ) -> float | None:
     """Returns a time, moved between its neighbours where it alone is out of order."""
-    if None in (previous, time, following) or not previous < following:
+    if previous is None or time is None or following is None:
+        return time
+    if not previous < following:
         return time
     return time if previous <= time <= following else (previous + following) / 2
 
 
-def resampled(frames: Iterable[Shown], fps: float) -> Iterator[tuple[object, int]]:
+def resampled(
+    frames: Iterable[Timed[_Frame]], fps: float
+) -> Iterator[tuple[_Frame, int]]:
     """Yields the frames that are stored at a rate, with how often each is.
 
     Args:
@@ -148,20 +166,22 @@ def resampled(frames: Iterable[Shown], fps: float) -> Iterator[tuple[object, int
       fps: Frames per second to come out.
     """
     num_in = num_out = 0
-    first = previous = None
+    start = 0.0
+    previous: Timed[_Frame] | None = None
     for shown in frames:
         num_in += 1
-        first = shown if first is None else first
-        if previous is not None:
+        if previous is None:
+            start = shown.time
+        else:
             # Of a tie the later frame takes all, whatever the rounding of the times.
-            middle = (previous.time + shown.time) / 2 - first.time
+            middle = (previous.time + shown.time) / 2 - start
             copies = math.ceil(middle * fps - 1e-6) - num_out
             if copies > 0:
                 num_out += copies
                 yield previous.frame, copies
         previous = shown
     if previous is not None:
-        elapsed = previous.time - first.time
+        elapsed = previous.time - start
         lasts = previous.duration
         if not lasts or lasts > MAX_GAP:
             lasts = elapsed / max(num_in - 1, 1)

@@ -3,8 +3,8 @@
 import functools
 import math
 import struct
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -63,7 +63,10 @@ class Turning(NamedTuple):
 def turning(frame: av.VideoFrame) -> Turning:
     """Returns how a frame is to be turned by its display matrix, if it has one."""
     try:
-        matrix = bytes(frame.side_data[av.sidedata.sidedata.Type.DISPLAYMATRIX])
+        # PyAV's types lack the module, and below 19 all kinds but motion vectors.
+        kind = av.sidedata.sidedata.Type.DISPLAYMATRIX  # type: ignore[attr-defined]
+        side_data: Mapping[Any, Any] = frame.side_data
+        matrix = bytes(side_data[kind])
     except KeyError:
         return Turning()
     return _turning_of(struct.unpack("9i", matrix))

@@ -9,7 +9,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from kinetics_clips.write import annotations, archives, sources, tables
 from kinetics_clips.write.annotations import SPLITS, Annotation, Labels
@@ -17,8 +17,9 @@ from kinetics_clips.write.sources import File, as_utf8
 
 _log = logging.getLogger(__name__)
 
-FOLDER = "folder"  # the release that is no release: a tree of class folders
-RELEASES = ("k400", "k600", "k700", "k700_2020", FOLDER)
+FOLDER: Final = "folder"  # the release that is no release: a tree of class folders
+Release: TypeAlias = Literal["k400", "k600", "k700", "k700_2020", "folder"]
+RELEASES: tuple[Release, ...] = ("k400", "k600", "k700", "k700_2020", FOLDER)
 
 _SIBLINGS = {"k700": "k700_2020", "k700_2020": "k700"}
 
@@ -87,6 +88,13 @@ class Video:
     annotation: Annotation
     file: File | None
     notes: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> File:
+        """The file, of a video that has one."""
+        if self.file is None:
+            raise ValueError(f"{self.annotation.video_id} must have a file, got none.")
+        return self.file
 
     @property
     def filename(self) -> str:
@@ -218,8 +226,8 @@ def summary_of_passed_over(
 def _find_folders(root: Path) -> Found:
     listing = sources.list_files(root)
     places: dict[str, str] = {}  # of classes
-    matched = defaultdict(list)
-    unmatched = defaultdict(dict)
+    matched: dict[str, list[Video]] = defaultdict(list)
+    unmatched: dict[str, dict[str, tuple[str, str]]] = defaultdict(dict)
     for folder in listing.folders:  # classes count that have no video, too
         split_folder, *below = PurePosixPath(folder).parts
         split = annotations.SPLIT_OF_WORD.get(split_folder.lower())
@@ -229,25 +237,26 @@ def _find_folders(root: Path) -> Found:
                 places.setdefault(annotations.class_name(name), as_utf8(folder))
     files, leftovers = _without_leftovers(listing.files)
     for file, notes in files:
-        split, below = _place(file)
-        annotation = split and annotations.from_class_folder(split, below)
-        if annotation:
-            places.setdefault(annotation.label, file.filename)
-            if len(below.parts) > 2:
+        split, path = _place(file)
+        annotation = split and annotations.from_class_folder(split, path)
+        if split and annotation:
+            places.setdefault(annotations.class_name(path.parts[0]), file.filename)
+            if len(path.parts) > 2:
                 notes = (*notes, NESTED)
             matched[split].append(Video(annotation, file, notes))
         else:
             unmatched[split or NO_SPLIT][file.filename] = (NO_ANNOTATION, "")
     for file, why in leftovers:
         unmatched[_place(file)[0] or NO_SPLIT][file.filename] = why
-    for path in filter(_may_be_table, listing.tables):
-        _log.warning("%s: not read, because class folders tell the labels", path)
+    for table in filter(_may_be_table, listing.tables):
+        _log.warning("%s: not read, because class folders tell the labels", table)
     for file in listing.passed_over:
-        if file.problem[0] == sources.TABLE_NOT_READ:
+        why = file.problem or (NO_ANNOTATION, "")
+        if why[0] == sources.TABLE_NOT_READ:
             continue  # folders tell all
         word = PurePosixPath(file.name).parts[0].split(".")[0].lower()
         split = annotations.SPLIT_OF_WORD.get(word) or _place(file)[0]
-        unmatched[split or NO_SPLIT][file.filename] = file.problem
+        unmatched[split or NO_SPLIT][file.filename] = why
     for name in places:
         annotations.check_class_name(name, root)
     annotations.check_class_names_differ(places, root)
@@ -289,7 +298,8 @@ def _without_leftovers(
     digests = _digests(
         [file, *others] for file, is_left, others in looked_at if not is_left
     )
-    kept, leftovers = [], []
+    kept: list[tuple[File, tuple[str, ...]]] = []
+    leftovers: list[tuple[File, tuple[str, str]]] = []
     for file, is_left, others in looked_at:
         same = _same_as(file, others, digests)
         if is_left and others:
@@ -328,7 +338,9 @@ def _same_as(
 ) -> File | None:
     """Returns the first of other files that has the same content."""
     digest = digests.get(file)
-    return digest and next((one for one in others if digests.get(one) == digest), None)
+    if digest is None:
+        return None
+    return next((one for one in others if digests.get(one) == digest), None)
 
 
 def _find_kinetics(root: Path, release: str, skip_bad_rows: bool) -> Found:
@@ -340,8 +352,8 @@ def _find_kinetics(root: Path, release: str, skip_bad_rows: bool) -> Found:
     by_youtube_id = {split: _by_youtube_id(one) for split, one in annotated.items()}
     # Of splits without a CSV, filled by their class folders.
     from_folders: dict[str, dict[str, Annotation]] = defaultdict(dict)
-    matched = defaultdict(list)
-    unmatched = defaultdict(dict)
+    matched: dict[str, list[Video]] = defaultdict(list)
+    unmatched: dict[str, dict[str, tuple[str, str]]] = defaultdict(dict)
     videos, leftovers = _without_leftovers(listing.files)
     # Files of no split come last: they may belong to what class folders have shown.
     files = [(_split_of(_folders(file)), file, notes) for file, notes in videos]
@@ -370,7 +382,10 @@ def _find_kinetics(root: Path, release: str, skip_bad_rows: bool) -> Found:
         unmatched[_split_of(_folders(file)) or NO_SPLIT][file.filename] = why
     for file in listing.passed_over:
         split = _split_of(PurePosixPath(file.name).parts)
-        unmatched[split or NO_SPLIT][file.filename] = file.problem
+        unmatched[split or NO_SPLIT][file.filename] = file.problem or (
+            NO_ANNOTATION,
+            "",
+        )
     for split, names in not_read.items():
         unmatched[split] |= names
     splits = [
@@ -547,24 +562,24 @@ def _resolve(
     videos = [Video(one, None) for one in annotated if one.video_id not in by_id]
     groups = list(by_id.values())
     digests = _digests(
-        [video.file for video in group]
+        [video.source for video in group]
         for group in groups
         if _is_named_by_path(group[0])
     )
     for group in groups:
-        first, *others = sorted(group, key=lambda video: _rank(video.file))
-        used = {first.file: first}
+        first, *others = sorted(group, key=lambda video: _rank(video.source))
+        used = {first.source: first}
         for video in others:
-            same = _same_as(video.file, used, digests)
+            same = _same_as(video.source, used, digests)
             # What a path names may be other videos, as `clip.mp4` and `clip.avi` are.
             if _is_named_by_path(video) and not (same or video.problem):
                 video_id = _own_id(video, by_id)
                 by_id[video_id] = []
                 annotation = dataclasses.replace(video.annotation, video_id=video_id)
                 notes = (*video.notes, SHARED_NAME)
-                used[video.file] = Video(annotation, video.file, notes)
+                used[video.source] = Video(annotation, video.file, notes)
             else:
-                detail = f"{(same or first.file).filename} is used"
+                detail = f"{(same or first.source).filename} is used"
                 unmatched[video.filename] = (DUPLICATE, detail)
         videos += used.values()
     videos.sort(key=lambda video: _hash(video.annotation.video_id))
@@ -577,7 +592,7 @@ def _is_named_by_path(video: Video) -> bool:
 
 def _own_id(video: Video, taken: Container[str]) -> str:
     """Returns an id for a video whose path without the suffix is that of another."""
-    video_id = f"{video.annotation.video_id}{video.file.unpacked.suffix}"
+    video_id = f"{video.annotation.video_id}{video.source.unpacked.suffix}"
     numbered = (f"{video_id}~{number}" for number in itertools.count(2))
     return next(
         one for one in itertools.chain([video_id], numbered) if one not in taken

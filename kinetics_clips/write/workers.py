@@ -8,9 +8,10 @@ import multiprocessing
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
 
 import loky
 import pebble
@@ -18,7 +19,11 @@ import pebble
 from kinetics_clips import files
 from kinetics_clips.write import frames, sources
 from kinetics_clips.write.frames import EncodedVideo, EncodeSettings, VideoError
+from kinetics_clips.write.sources import Content
 from kinetics_clips.write.videos import Video
+
+_Item = TypeVar("_Item")
+_Future: TypeAlias = concurrent.futures.Future[EncodedVideo]
 
 # Videos for each worker at once: enough that none waits for the main process, few
 # enough that memory stays small. An encoded ten-second video takes about 4 MB.
@@ -46,7 +51,7 @@ _BUGS = (TypeError, AttributeError, NameError, ImportError)
 
 def encode_all(
     videos: Iterable[Video], settings: EncodeSettings, num_workers: int | None = None
-) -> Iterator[tuple[Video, EncodedVideo | VideoError]]:
+) -> Generator[tuple[Video, EncodedVideo | VideoError], None, None]:
     """Encodes videos in a `Pool` of their own, as its `encode_all` does.
 
     The processes end when the iterator is exhausted, closed, or left by an exception.
@@ -86,7 +91,7 @@ class Pool:
     def __enter__(self) -> "Pool":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -101,7 +106,7 @@ class Pool:
         videos: Iterable[Video],
         settings: EncodeSettings,
         num_at_once: int | None = None,
-    ) -> Iterator[tuple[Video, EncodedVideo | VideoError]]:
+    ) -> Generator[tuple[Video, EncodedVideo | VideoError], None, None]:
         """Encodes videos in parallel and yields each as it is done, in any order.
 
         Processes that still encode when an iterator is closed, left by an exception, or
@@ -129,8 +134,8 @@ class Pool:
 
     def _encode_all(
         self, videos: Iterable[Video], settings: EncodeSettings, num_at_once: int
-    ) -> Iterator[tuple[Video, EncodedVideo | VideoError]]:
-        waiting = sources.read((video, video.file) for video in videos)
+    ) -> Generator[tuple[Video, EncodedVideo | VideoError], None, None]:
+        waiting = sources.read((video, video.source) for video in videos)
         num_breaks = 0
         pool_broke = True
         processes = None
@@ -172,12 +177,13 @@ class Pool:
             processes.end()
 
 
-def _in_thread(items: Iterator) -> Iterator:
+def _in_thread(items: Generator[_Item, None, None]) -> Generator[_Item, None, None]:
     """Yields what a generator does, which runs in a thread of its own.
 
     It runs only while the caller waits: for an item, or for its end.
     """
-    wanted, answers = queue.SimpleQueue(), queue.SimpleQueue()
+    wanted: queue.SimpleQueue[bool] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()  # an item, and an error
 
     def serve() -> None:
         with contextlib.closing(items):
@@ -213,13 +219,13 @@ class _Lost:
       pool_broke: Whether no other worker is left.
     """
 
-    source: Path | bytes
+    source: Content
     reason: str
     pool_broke: bool
 
 
 def _encode_alone(
-    video: Video, source: Path | bytes, settings: EncodeSettings
+    video: Video, source: Content, settings: EncodeSettings
 ) -> EncodedVideo | VideoError | _Lost:
     processes = _Processes(1)
     try:
@@ -253,11 +259,11 @@ class _Processes:
             initargs=(self._started,),
             context=context,
         )
-        self.busy: dict[concurrent.futures.Future, tuple[Video, Path | bytes]] = {}
+        self.busy: dict[_Future, tuple[Video, Content]] = {}
 
     def encode(
         self,
-        waiting: Iterator[tuple[Video, Path | bytes | tuple[str, str]]],
+        waiting: Iterator[tuple[Video, Content]],
         settings: EncodeSettings,
         num_at_once: int,
     ) -> Iterator[tuple[Video, EncodedVideo | VideoError | _Lost]]:
@@ -268,7 +274,7 @@ class _Processes:
           settings: How to scale and encode.
           num_at_once: Videos that are given to the processes before one is done.
         """
-        deadlines: dict[concurrent.futures.Future, float] = {}
+        deadlines: dict[_Future, float] = {}
         while True:
             room = num_at_once - len(self.busy)
             for video, source in itertools.islice(waiting, room):
@@ -313,7 +319,7 @@ class _Processes:
         self._pool.join()
 
 
-def _start(started) -> None:
+def _start(started: "loky.backend.synchronize.Semaphore") -> None:
     frames.configure_process()
     started.release()
 
@@ -330,10 +336,10 @@ def _encode(source: Path | bytes, settings: EncodeSettings) -> EncodedVideo:
 
 def _schedule(
     pool: pebble.ProcessPool,
-    source: Path | bytes | tuple[str, str],
+    source: Content,
     settings: EncodeSettings,
-) -> concurrent.futures.Future:
-    future = concurrent.futures.Future()
+) -> _Future:
+    future: _Future = concurrent.futures.Future()
     if isinstance(source, tuple):  # it could not be read
         future.set_exception(VideoError(*source))
         return future
@@ -344,9 +350,7 @@ def _schedule(
         return future
 
 
-def _result(
-    future: concurrent.futures.Future, source: Path | bytes
-) -> EncodedVideo | VideoError | _Lost:
+def _result(future: _Future, source: Content) -> EncodedVideo | VideoError | _Lost:
     """Returns a video's frames, its error, or that its worker is gone.
 
     Raises:
@@ -365,9 +369,9 @@ def _result(
         return VideoError("timeout", f"no result after {_deadline(source):.0f} s")
 
 
-def _deadline(source: Path | bytes) -> float:
+def _deadline(source: Content) -> float:
     try:
-        size = len(source) if isinstance(source, bytes) else source.stat().st_size
+        size = source.stat().st_size if isinstance(source, Path) else len(source)
     except OSError:  # the worker will say what is wrong with it
         size = 0
     return _DEADLINE + _DEADLINE_PER_MB * size / 1e6
