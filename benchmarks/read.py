@@ -52,7 +52,7 @@ import tensorflow_datasets as tfds
 from tables import Row
 
 import kinetics_clips
-from kinetics_clips.store import frame_index
+from kinetics_clips.store import frame_index, indexing
 from kinetics_clips.store.frame_index import FrameIndex
 
 _KIND = generated.Kind("small", 340, 256, 500_000, num_frames=300, num_different=24)
@@ -595,7 +595,7 @@ def _index(data: Data) -> dict:
     builder = tfds.builder_from_directory(data.indexed / _NAME / "2.0.0")
     num_bytes = sum(len(path.read_bytes()) for path in data.shards())  # into the cache
     start = time.perf_counter()
-    frame_index.build(builder, num_workers=1)
+    indexing.build(builder, num_workers=1)
     return {"rate": num_bytes / 1e9 / (time.perf_counter() - start)}
 
 
@@ -727,13 +727,13 @@ def _store_otherwise(data: Data) -> None:
 def _link(data: Data, name: str, num_videos: int) -> None:
     """Makes a dataset of so many videos at least, all of whose shards are one file.
 
-    Its index is what `frame_index.build` would make of them.
+    Its index is what `indexing.build` would make of them.
     """
     directory = data.scaled(name)
     if directory.exists():
         return
     shard = data.shards()[0]
-    rows = frame_index._index_shard(shard, "video", _KINDS)
+    rows = indexing._index_shard(shard, "video", _KINDS)
     num_shards = -(-num_videos // rows.shard.num_videos)
     directory.mkdir(parents=True)
     names = [
@@ -742,7 +742,7 @@ def _link(data: Data, name: str, num_videos: int) -> None:
     ]
     for link in names:
         os.link(shard, directory / link)
-    frame_index._write(
+    indexing._write(
         directory / "train.frame_index",
         _KINDS,
         (rows._replace(shard=rows.shard._replace(name=link)) for link in names),

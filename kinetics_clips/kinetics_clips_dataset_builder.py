@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from kinetics_clips import files, progress, wheels
-from kinetics_clips.store import build_dirs, frame_index
+from kinetics_clips.store import build_dirs, indexing
 from kinetics_clips.version import __version__
 from kinetics_clips.write import annotations, report, serializing, videos
 from kinetics_clips.write.config import KineticsClipsConfig, require, require_whole
@@ -325,7 +325,7 @@ https://github.com/cvdfoundation/kinetics-dataset
         ):
             super()._download_and_prepare(dl_manager, download_config)
             if self.info.file_format is tfds.core.FileFormat.TFRECORD:
-                frame_index.build(self, self.num_workers)
+                indexing.build(self, self.num_workers)
         if self._on_beam:
             self._rows += beam_pipeline.take_rows(Path(self.data_path))
         report.finish(Path(self.data_path), self._rows)

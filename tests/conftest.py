@@ -210,6 +210,14 @@ def builder(data_dir) -> tfds.core.DatasetBuilder:
 
 
 @pytest.fixture
+def directory(data_dir, tmp_path) -> Path:
+    """A copy of the prepared dataset; shards keep their times."""
+    copy = tmp_path / "folder/2.0.0"
+    shutil.copytree(data_dir / "kinetics_clips/folder/2.0.0", copy)
+    return copy
+
+
+@pytest.fixture
 def index(data_dir) -> frame_index.FrameIndex:
     """The frame index of the split `train`."""
     directory = data_dir / "kinetics_clips/folder/2.0.0"

@@ -20,7 +20,7 @@ from kinetics_clips import progress, wheels
 from kinetics_clips.command import arguments, startup
 from kinetics_clips.kinetics_clips_dataset_builder import Builder
 from kinetics_clips.read.windows import ClipSpec
-from kinetics_clips.store import datasets, frame_index
+from kinetics_clips.store import datasets, frame_index, indexing
 from kinetics_clips.write import check, report, resume, videos
 from kinetics_clips.write.config import KineticsClipsConfig
 from kinetics_clips.write.videos import Video
@@ -236,7 +236,7 @@ def _build_anew(
 
 def _index(args: argparse.Namespace) -> int:
     builder = _find(args)
-    for index in frame_index.build(builder, args.num_workers):
+    for index in indexing.build(builder, args.num_workers):
         print(
             f"Verified {len(index)} videos of {len(index.shards)} shards, and indexed "
             f"their frames: {index.path}"

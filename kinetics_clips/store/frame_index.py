@@ -21,33 +21,28 @@ import os
 import shlex
 import struct
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import google_crc32c
-import loky
 import numpy as np
-import tensorflow_datasets as tfds
 
-from kinetics_clips import files, progress
-from kinetics_clips.store import datasets, tfrecords
+from kinetics_clips.store import tfrecords
 
 SUFFIX = ".frame_index"
 
 # The file's last bytes: length and CRC32C of the description, which stands before them.
 _FORMAT = b"KCINDEX"
-_MAGIC = _FORMAT + b"2"
-_TRAILER = struct.Struct("<QI8s")
+MAGIC = _FORMAT + b"2"
+TRAILER = struct.Struct("<QI8s")
 
 # A frame: where its bytes lie in the record's data, and their CRC32C.
-_FRAME = np.dtype([("offset", "<u4"), ("length", "<u4"), ("checksum", "<u4")])
+FRAME = np.dtype([("offset", "<u4"), ("length", "<u4"), ("checksum", "<u4")])
 
 # Rows of frames that have a checksum together: a window takes one block or two.
 _BLOCK = 256
-_BLOCK_BYTES = _BLOCK * _FRAME.itemsize
-
-_ALIGNMENT = 64
+BLOCK_BYTES = _BLOCK * FRAME.itemsize
 
 _CHUNK = 1 << 20  # bytes that are verified at a time
 
@@ -55,11 +50,8 @@ _CHUNK = 1 << 20  # bytes that are verified at a time
 _HEAD_BYTES = 1 << 12
 
 # How the values of a feature are kept. Texts follow each other in a table of bytes.
-_INT, _FLOAT, _TEXT = "<i8", "<f4", "text"
-_BYTES = "|u1"
-
-# Bytes of shards under which one process does it all: others take a second to start.
-_MIN_PARALLEL_BYTES = 1 << 29
+INT, FLOAT, TEXT = "<i8", "<f4", "text"
+BYTES = "|u1"
 
 
 class FrameIndexError(RuntimeError):
@@ -133,17 +125,17 @@ class FrameIndex:
             description = self._description()
             self.shards = [_shard(*shard) for shard in description["shards"]]
             self._tables = description["tables"]
-            self._frames = self._place("frames", _BYTES)
+            self._frames = self._place("frames", BYTES)
             self._checksums = self._table("frame checksums", "<u4")
-            self._first_frames = self._table("first frames", _INT)
-            self._records = self._table("records", _INT)
+            self._first_frames = self._table("first frames", INT)
+            self._records = self._table("records", INT)
             self.features: dict[str, np.ndarray | Texts] = {
                 name: (
                     Texts(
-                        self._table(f"{name} ends", _INT),
-                        self._table(f"{name} bytes", _BYTES),
+                        self._table(f"{name} ends", INT),
+                        self._table(f"{name} bytes", BYTES),
                     )
-                    if kind == _TEXT
+                    if kind == TEXT
                     else self._table(name, kind)
                 )
                 for name, kind in description["features"].items()
@@ -265,8 +257,8 @@ class FrameIndex:
         numbers = np.arange(first, int(self._first_frames[video + 1]))[list(frames)]
         block = int(numbers[0]) // _BLOCK
         offset, num_bytes = self._frames
-        start = block * _BLOCK_BYTES
-        end = min((int(numbers[-1]) // _BLOCK + 1) * _BLOCK_BYTES, num_bytes)
+        start = block * BLOCK_BYTES
+        end = min((int(numbers[-1]) // _BLOCK + 1) * BLOCK_BYTES, num_bytes)
         content = np.empty(end - start, np.uint8)
         try:
             missing = tfrecords.fill(self._descriptor, content, offset + start)
@@ -274,12 +266,12 @@ class FrameIndex:
             problem = f"must be readable, got {error.strerror},"
         else:
             checksums = [
-                google_crc32c.value(content[at : at + _BLOCK_BYTES])
-                for at in range(0, len(content), _BLOCK_BYTES)
+                google_crc32c.value(content[at : at + BLOCK_BYTES])
+                for at in range(0, len(content), BLOCK_BYTES)
             ]
             expected = self._checksums[block : block + len(checksums)]
             if not missing and checksums == expected.tolist():
-                return content.view(_FRAME)[numbers - block * _BLOCK]
+                return content.view(FRAME)[numbers - block * _BLOCK]
             problem = "is damaged"
         raise UnreadableVideoError(
             self._text(f"{problem} where it tells of {self.describe(video)}")
@@ -290,13 +282,13 @@ class FrameIndex:
 
     def _description(self) -> dict[str, Any]:
         size = len(self._content)
-        trailer = self._read(size - _TRAILER.size, _TRAILER.size)
-        length, checksum, magic = _TRAILER.unpack(trailer.data)
-        if magic != _MAGIC:
+        trailer = self._read(size - TRAILER.size, TRAILER.size)
+        length, checksum, magic = TRAILER.unpack(trailer.data)
+        if magic != MAGIC:
             if magic.startswith(_FORMAT):
                 raise self._error(f"is of another version of this package: {magic!r}")
-            raise ValueError(f"it must end with {_MAGIC!r}, got {magic!r}")
-        description = self._read(size - _TRAILER.size - length, length)
+            raise ValueError(f"it must end with {MAGIC!r}, got {magic!r}")
+        description = self._read(size - TRAILER.size - length, length)
         if google_crc32c.value(description) != checksum:
             raise ValueError("its description does not have its checksum")
         return json.loads(description.tobytes())
@@ -342,9 +334,9 @@ class FrameIndex:
             if len(values) != num_videos:
                 raise ValueError(f"{num_videos} videos, and values of {len(values)}")
         _, num_bytes = self._frames
-        _require_rising(self._first_frames, num_bytes // _FRAME.itemsize)
-        num_blocks = -(-num_bytes // _BLOCK_BYTES)
-        if len(self._checksums) != num_blocks or num_bytes % _FRAME.itemsize:
+        _require_rising(self._first_frames, num_bytes // FRAME.itemsize)
+        num_blocks = -(-num_bytes // BLOCK_BYTES)
+        if len(self._checksums) != num_blocks or num_bytes % FRAME.itemsize:
             raise ValueError(f"{len(self._checksums)} checksums of {num_bytes} bytes")
         if (self._records < 0).any():
             raise ValueError("a record before the start of its shard")
@@ -481,217 +473,3 @@ def _require_rising(ends: np.ndarray, last: int) -> None:
 def path_of(directory: Path, split: str) -> Path:
     """Returns where the index of a split is."""
     return directory / f"{split}{SUFFIX}"
-
-
-def build(
-    builder: tfds.core.DatasetBuilder, num_workers: int | None = None
-) -> list[FrameIndex]:
-    """Indexes all splits of a prepared dataset; verifies every byte of it on the way.
-
-    Any TFDS dataset will do that is stored as TFRecords and has a sequence of images;
-    where it has several, the one called `video`.
-
-    Args:
-      builder: The builder of the dataset, whose directory is written to.
-      num_workers: Number of processes. Defaults to the number of cores that this
-        process may use.
-
-    Returns:
-      The indexes, one a split; each takes an older one's place as a whole.
-
-    Raises:
-      ValueError: If the dataset has no such feature, or is not stored as TFRecords, or
-        `num_workers` is under 1.
-      UnreadableVideoError: If a shard is damaged; says which and where.
-      OSError: If something cannot be read or written.
-    """
-    if num_workers is not None and num_workers < 1:
-        raise ValueError(
-            f"`num_workers` must be at least 1 or None, got {num_workers}."
-        )
-    directory = Path(builder.data_path)
-    datasets.require_tfrecords(builder)
-    frames, kinds = _schema(builder.info.features)
-    num_workers = num_workers or loky.cpu_count()
-    indexes = []
-    for name, split in builder.info.splits.items():
-        shards = [directory / filename for filename in sorted(split.filenames)]
-        with contextlib.ExitStack() as stack:
-            results = stack.enter_context(
-                _in_processes(_index_shard, shards, num_workers, frames, kinds)
-            )
-            bar = stack.enter_context(
-                progress.bar(
-                    results, total=len(shards), desc=f"index {name}", unit=" shards"
-                )
-            )
-            path = path_of(directory, name)
-            _write(path, kinds, bar)
-        indexes.append(FrameIndex(path))
-        num_videos = len(indexes[-1])
-        if num_videos != split.num_examples:
-            raise UnreadableVideoError(
-                f"{directory} must hold {split.num_examples} videos of {name}, as its "
-                f"dataset_info.json says, got {num_videos}."
-            )
-    return indexes
-
-
-def _schema(features: tfds.features.FeaturesDict) -> tuple[str, dict[str, str]]:
-    """Returns the name of the frames, and how the values of others are kept."""
-    sequences = [
-        name
-        for name, feature in features.items()
-        if isinstance(feature, tfds.features.Sequence)
-        and isinstance(feature.feature, tfds.features.Image)
-    ]
-    frames = "video" if "video" in sequences else sequences[0] if sequences else None
-    if frames is None or (len(sequences) > 1 and frames != "video"):
-        raise ValueError(
-            "`dataset` must have one sequence of images, or one that is called "
-            f"'video', got {sequences or list(features)}."
-        )
-    kinds = {}
-    for name, feature in sorted(features.items()):  # whatever their order was
-        info = feature.get_serialized_info()
-        if isinstance(info, dict) or info.shape != ():
-            continue
-        if isinstance(feature, tfds.features.Text):
-            kinds[name] = _TEXT
-        elif np.dtype(info.np_dtype).kind in "biu":
-            kinds[name] = _INT
-        elif np.dtype(info.np_dtype).kind == "f":
-            kinds[name] = _FLOAT
-    return frames, kinds
-
-
-class _Rows(NamedTuple):
-    """What an index holds of a shard.
-
-    Attributes:
-      shard: The shard.
-      frames: `_FRAME`, of all videos.
-      num_frames: int64 `[num_videos]`.
-      records: int64 `[num_videos]`, where the data of a video's record begins.
-      features: Values of each feature, by its name.
-    """
-
-    shard: Shard
-    frames: np.ndarray
-    num_frames: np.ndarray
-    records: np.ndarray
-    features: dict[str, list[Any]]
-
-
-def _index_shard(path: Path, frames: str, kinds: dict[str, str]) -> _Rows:
-    status = path.stat()
-    rows: list[np.ndarray] = []
-    records: list[int] = []
-    features: dict[str, list[Any]] = {name: [] for name in kinds}
-    try:
-        for record in tfrecords.read(path):
-            example = tfrecords.features(record.data)
-            spans = example[frames]
-            row = np.empty(len(spans), _FRAME)
-            row["offset"] = [span.offset for span in spans]
-            row["length"] = [span.length for span in spans]
-            row["checksum"] = [
-                google_crc32c.value(record.data[offset : offset + length])
-                for offset, length in spans
-            ]
-            rows.append(row)
-            records.append(record.offset)
-            for name, kind in kinds.items():
-                (value,) = example[name]
-                if kind == _TEXT:
-                    value = tfrecords.text(record.data, value)
-                features[name].append(value)
-    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-        raise UnreadableVideoError(
-            f"{path} is damaged after {len(records)} videos: {error}. Restore it, or "
-            "build the dataset again."
-        ) from error
-    return _Rows(
-        Shard(path.name, len(records), status.st_size, status.st_mtime_ns),
-        np.concatenate([np.empty(0, _FRAME), *rows]),
-        np.array([len(row) for row in rows], np.int64),
-        np.array(records, np.int64),
-        features,
-    )
-
-
-@contextlib.contextmanager
-def _in_processes(
-    function: Callable[..., _Rows],
-    paths: Sequence[Path],
-    num_workers: int,
-    *arguments: object,
-) -> Iterator[Iterable[_Rows]]:
-    """Calls a function with every path, and yields its results in their order."""
-    call_with = [itertools.repeat(argument) for argument in arguments]
-    num_bytes = sum(path.stat().st_size for path in paths)
-    if min(num_workers, len(paths)) < 2 or num_bytes < _MIN_PARALLEL_BYTES:
-        yield map(function, paths, *call_with)
-        return
-    with files.named(files.SEMAPHORES):
-        processes = loky.ProcessPoolExecutor(min(num_workers, len(paths)))
-    with processes as pool:
-        try:
-            yield pool.map(function, paths, *call_with)
-        except BaseException:
-            pool.shutdown(kill_workers=True)
-            raise
-
-
-def _write(path: Path, kinds: dict[str, str], shards: Iterable[_Rows]) -> None:
-    """Writes an index of shards, whose rows are not kept, as a whole or not at all."""
-    indexed: list[Shard] = []
-    num_frames, records = [np.zeros(1, np.int64)], [np.zeros(0, np.int64)]
-    features: dict[str, list[Any]] = {name: [] for name in kinds}
-    with files.open_new(path) as file:
-        for rows in shards:
-            indexed.append(rows.shard)
-            file.write(rows.frames.data)
-            num_frames.append(rows.num_frames)
-            records.append(rows.records)
-            for name, values in rows.features.items():
-                features[name] += values
-        places: dict[str, tuple[str, int, int, int | None]]
-        places = {"frames": (_BYTES, 0, file.tell(), None)}
-        tables = {
-            "frame checksums": _checksums(file),
-            "first frames": np.cumsum(np.concatenate(num_frames), dtype=_INT),
-            "records": np.concatenate(records).astype(_INT),
-        }
-        for name, kind in kinds.items():
-            if kind == _TEXT:
-                lengths = [0, *map(len, features[name])]
-                tables[f"{name} ends"] = np.cumsum(lengths, dtype=_INT)
-                tables[f"{name} bytes"] = np.frombuffer(
-                    b"".join(features[name]), _BYTES
-                )
-            else:
-                tables[name] = np.array(features[name], kind)
-        for name, table in tables.items():
-            places[name] = _append(file, table)
-        description = json.dumps(
-            {"shards": indexed, "features": kinds, "tables": places}
-        ).encode()
-        file.write(description)
-        checksum = google_crc32c.value(description)
-        file.write(_TRAILER.pack(len(description), checksum, _MAGIC))
-
-
-def _checksums(file: BinaryIO) -> np.ndarray:
-    """Returns the checksum of every block of the frames that a file holds."""
-    file.seek(0)
-    blocks = iter(lambda: file.read(_BLOCK_BYTES), b"")
-    return np.array([google_crc32c.value(block) for block in blocks], "<u4")
-
-
-def _append(file: BinaryIO, table: np.ndarray) -> tuple[str, int, int, int]:
-    file.write(bytes(-file.tell() % _ALIGNMENT))
-    offset = file.tell()
-    file.write(table.data)
-    checksum = google_crc32c.value(table.view(np.uint8))
-    return table.dtype.str, offset, table.nbytes, checksum

@@ -16,7 +16,7 @@ import kinetics_clips
 from kinetics_clips import ClipSource, ClipSpec
 from kinetics_clips.command import synthetic
 from kinetics_clips.read import scaling, windows
-from kinetics_clips.store import frame_index
+from kinetics_clips.store import frame_index, indexing
 
 NAME = "kinetics_clips/folder"
 
@@ -404,7 +404,7 @@ def test_what_is_no_jpeg_is_an_error(tmp_path, data_dir):
     with tf.io.TFRecordWriter(str(shard)) as writer:
         for example in examples:
             writer.write(example.SerializeToString())
-    frame_index.build(tfds.builder(NAME, data_dir=tmp_path))
+    indexing.build(tfds.builder(NAME, data_dir=tmp_path))
     clips = source(tmp_path, WHOLE)
     for number in range(3):
         with pytest.raises(
@@ -431,7 +431,7 @@ def test_clips_of_an_unknown_rate_say_so(tmp_path):
     with tf.io.TFRecordWriter(str(shard)) as writer:
         for example in examples:
             writer.write(example.SerializeToString())
-    frame_index.build(builder)
+    indexing.build(builder)
     clips = ClipSource(builder, "train", ClipSpec(length=2, fps=10))
     with pytest.raises(
         kinetics_clips.UnreadableVideoError,
@@ -494,7 +494,7 @@ class Foreign(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 def test_datasets_of_other_builders_are_read(tmp_path):
     builder = Foreign(data_dir=tmp_path)
     builder.download_and_prepare()
-    frame_index.build(builder)
+    indexing.build(builder)
     clips = ClipSource(builder, "train", ClipSpec(length=3), seed=0)
     read = clips.batch(range(3), on_error="skip")
     assert read["label"].tolist() == [-1, -1]

@@ -16,21 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kinetics_clips
-from kinetics_clips.store import frame_index, tfrecords
+from kinetics_clips.store import frame_index, indexing, tfrecords
 from kinetics_clips.store.frame_index import (
     FrameIndex,
     FrameIndexError,
     NoFrameIndexError,
     UnreadableVideoError,
 )
-
-
-@pytest.fixture
-def directory(data_dir, tmp_path) -> Path:
-    """A copy of the prepared dataset; shards keep their times."""
-    copy = tmp_path / "folder/2.0.0"
-    shutil.copytree(data_dir / "kinetics_clips/folder/2.0.0", copy)
-    return copy
 
 
 @pytest.fixture
@@ -101,34 +93,6 @@ def test_an_index_can_be_pickled(directory):
     again = pickle.loads(pickle.dumps(index))
     assert contents(again, 2) == contents(index, 2)
     assert len(pickle.dumps(index)) < 1000
-
-
-def test_processes_make_the_same_index(directory, monkeypatch, tmp_path):
-    examples = [tf.train.Example.FromString(e) for e in records(shard_of(directory))]
-    # One video a shard.
-    shards = []
-    for number, example in enumerate(examples):
-        shards.append(tmp_path / f"shard_{number}")
-        with tf.io.TFRecordWriter(str(shards[-1])) as writer:
-            writer.write(example.SerializeToString())
-    made = []
-    for limit in (0, 1 << 40):
-        monkeypatch.setattr(frame_index, "_MIN_PARALLEL_BYTES", limit)
-        arguments = ("video", {"video_id": "text", "fps": "<f4", "label": "<i8"})
-        with frame_index._in_processes(
-            frame_index._index_shard, shards, 2, *arguments
-        ) as rows:
-            made.append(frame_index.path_of(tmp_path, str(limit)))
-            frame_index._write(made[-1], arguments[1], rows)
-    assert made[0].read_bytes() == made[1].read_bytes()
-    index = FrameIndex(made[0])
-    assert len(index.shards) == len(index) == len(examples)
-    for video, example in enumerate(examples):
-        frames = example.features.feature["video"].bytes_list.value
-        assert contents(index, video) == list(frames)
-    assert list(index.videos_of("shard_2")) == [2]
-    with pytest.raises(FrameIndexError, match="is not of the shard shard_9"):
-        index.videos_of("shard_9")
 
 
 def records(path: Path) -> list[bytes]:
@@ -267,7 +231,7 @@ def test_a_shard_with_equal_frames_and_other_features_is_an_error(directory, oth
         index.read(video, [3])
     for number in set(range(len(index))) - {video}:
         assert contents(index, number)
-    frame_index.build(tfds.builder_from_directory(str(directory)))
+    indexing.build(tfds.builder_from_directory(str(directory)))
     assert contents(opened(directory), video)
 
 
@@ -297,7 +261,7 @@ def test_features_that_lie_behind_the_frames_are_compared_too(directory):
             del example.features.feature["label"]
             data = example.SerializeToString() + last.SerializeToString()
             writer.write(data)
-    frame_index.build(tfds.builder_from_directory(str(directory)))
+    indexing.build(tfds.builder_from_directory(str(directory)))
     index = opened(directory)
     expected = [contents(index, video) for video in range(len(index))]
     os.utime(shard, (1, 1))
@@ -401,7 +365,7 @@ def test_a_damaged_frame_is_an_error_that_names_it(directory):
             UnreadableVideoError,
             match=rf"{shard.name} is damaged after 1 videos: the record at byte",
         ):
-            frame_index.build(builder)
+            indexing.build(builder)
 
 
 # Length and checksum of the description, and what tells the format.
@@ -556,114 +520,3 @@ def test_a_cut_index_is_an_error(directory, path, original, length):
     path.write_bytes(original[:length])
     with pytest.raises(FrameIndexError, match=r"(is damaged|must be readable)"):
         opened(directory)
-
-
-def test_an_index_is_replaced_as_a_whole_or_not_at_all(directory):
-    path = frame_index.path_of(directory, "train")
-    before = path.read_bytes()
-    shard = shard_of(directory)
-    overwrite(shard, shard.read_bytes()[:-10])
-    with pytest.raises(UnreadableVideoError, match="the file ends in the record"):
-        frame_index.build(tfds.builder_from_directory(str(directory)))
-    assert path.read_bytes() == before
-
-
-def test_a_shard_with_fewer_videos_than_announced_is_an_error(directory):
-    shard = shard_of(directory)
-    content = records(shard)
-    with tf.io.TFRecordWriter(str(shard)) as writer:
-        for record in content[:-1]:
-            writer.write(record)
-    with pytest.raises(
-        UnreadableVideoError, match=r"must hold 4 videos of train, .* got 3"
-    ):
-        frame_index.build(tfds.builder_from_directory(str(directory)))
-
-
-class Foreign(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """A dataset that another builder stored."""
-
-    VERSION = tfds.core.Version("1.0.0")
-    FEATURES: dict = {}  # noqa: RUF012
-
-    def _info(self):
-        features = tfds.features.FeaturesDict(self.FEATURES)
-        return tfds.core.DatasetInfo(builder=self, features=features)
-
-    def _split_generators(self, dl_manager):
-        return {"train": self._generate_examples()}
-
-    def _generate_examples(self):
-        rng = np.random.default_rng(0)
-        for number in range(3):
-            frames = rng.integers(256, size=(5, 16, 24, 3), dtype=np.uint8)
-            example = {
-                "frames": list(frames),
-                "video": frames,
-                "thumbnail": frames[0],
-                "label": number,
-                "good": True,
-                "weight": number / 2,
-                "boxes": {"x": [1, 2]},
-            }
-            yield number, {name: example[name] for name in self.FEATURES}
-
-
-JPEGS = tfds.features.Sequence(tfds.features.Image(encoding_format="jpeg"))
-
-
-@pytest.mark.parametrize(
-    "frames",
-    [
-        {"frames": JPEGS},
-        {"video": tfds.features.Video((None, 16, 24, 3), encoding_format="jpeg")},
-        {"frames": JPEGS, "video": JPEGS},
-    ],
-    ids=["sequence", "video feature", "two"],
-)
-def test_datasets_of_other_builders_are_indexed(tmp_path, frames):
-    class Dataset(Foreign, skip_registration=True):
-        FEATURES = {  # noqa: RUF012
-            **frames,
-            "thumbnail": tfds.features.Image(shape=(16, 24, 3)),
-            "label": tfds.features.ClassLabel(num_classes=3),
-            "good": np.bool_,
-            "weight": np.float32,
-            "boxes": {"x": tfds.features.Sequence(np.int64)},
-        }
-
-    builder = Dataset(data_dir=tmp_path)
-    builder.download_and_prepare()
-    (index,) = frame_index.build(builder)
-    assert set(index.features) == {"label", "good", "weight"}
-    name = "video" if "video" in frames else "frames"
-    skipped = builder.as_dataset(
-        split="train", decoders={name: tfds.decode.SkipDecoding()}
-    )
-    for video, example in enumerate(tfds.as_numpy(skipped)):
-        assert contents(index, video) == example[name].tolist()
-        assert index.features["label"][video] == example["label"]
-        assert index.features["weight"][video] == example["weight"]
-
-
-@pytest.mark.parametrize(
-    ("features", "got"),
-    [
-        ({"label": np.int64}, r"\['label'\]"),
-        ({"frames": JPEGS, "other": JPEGS}, r"\['frames', 'other'\]"),
-    ],
-)
-def test_a_dataset_without_frames_is_refused(features, got):
-    with pytest.raises(ValueError, match=rf"must have one sequence of images.*{got}"):
-        frame_index._schema(tfds.features.FeaturesDict(features))
-
-
-def test_an_index_needs_tfrecords(tmp_path):
-    class Dataset(Foreign, skip_registration=True):
-        FEATURES = {"frames": JPEGS}  # noqa: RUF012
-
-    builder = Dataset(data_dir=tmp_path, file_format="riegeli")
-    with pytest.raises(
-        ValueError, match=r"must be stored as TFRecords, .* got riegeli in "
-    ):
-        frame_index.build(builder)

@@ -360,14 +360,14 @@ import sys
 from pathlib import Path
 import tensorflow_datasets as tfds
 import kinetics_clips
-from kinetics_clips.store import frame_index
+from kinetics_clips.store import indexing
 builder = kinetics_clips.Builder(config="folder", data_dir={str(tmp_path)!r})
 config = tfds.download.DownloadConfig(manual_dir={str(tmp_path / "videos")!r})
-frame_index._MIN_PARALLEL_BYTES = 0
+indexing._MIN_PARALLEL_BYTES = 0
 def build():
     builder.download_and_prepare(download_config=config)
 def index():
-    with frame_index._in_processes(print, [Path(__file__)] * 2, 2) as results:
+    with indexing._in_processes(print, [Path(__file__)] * 2, 2) as results:
         list(results)
 __file__ = sys.executable
 for call in (build, index):
