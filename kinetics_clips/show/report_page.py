@@ -512,13 +512,14 @@ def _histogram(
     else:
         edges = np.linspace(low, high, 2 if low == high else _NUM_BINS + 1)
         last = edges[1:]
-    counts, _ = np.histogram(values, bins=edges)
+    counts: list[int] = np.histogram(values, bins=edges)[0].tolist()
+    longest = max(counts)
     names = [
         " to ".join(dict.fromkeys((as_text(start), as_text(end))))
         for start, end in zip(edges[:-1], last, strict=True)
     ]
     bars = [
-        Bar(name, int(count), count / counts.max())
+        Bar(name, count, count / longest)
         for name, count in zip(names, counts, strict=True)
     ]
     middle = statistics.median(values)
