@@ -8,11 +8,13 @@ import importlib.util
 import os
 import shutil
 import struct
+import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import hypothesis
+import loky
 import numpy as np
 import psutil
 import pytest
@@ -20,6 +22,8 @@ import tensorflow_datasets as tfds
 
 import kinetics_clips
 from kinetics_clips.command import synthetic
+from kinetics_clips.read import process_engine
+from kinetics_clips.read.process_engine import Processes
 from kinetics_clips.store import frame_index
 from kinetics_clips.write import workers
 from kinetics_clips.write.annotations import Annotation
@@ -222,3 +226,13 @@ def index(data_dir) -> frame_index.FrameIndex:
     """The frame index of the split `train`."""
     directory = data_dir / "kinetics_clips/folder/2.0.0"
     return frame_index.FrameIndex(frame_index.path_of(directory, "train"))
+
+
+def wait_for_processes() -> Processes:
+    """Returns the processes that decode, when they are ready to."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        if engine := process_engine.of_this_process(loky.cpu_count()):
+            return engine
+        time.sleep(0.01)
+    raise TimeoutError("The processes that decode did not start.")

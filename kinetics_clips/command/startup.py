@@ -32,7 +32,9 @@ def is_command() -> bool:
 
 
 def is_worker() -> bool:
-    """Returns whether this process is one of `workers`, which encode and no more."""
+    """Returns whether this process is one of ours, which encode or decode alone."""
+    if "kinetics_clips_decoder" in sys.orig_argv:
+        return True
     return "loky.backend.popen_loky_posix" in sys.orig_argv and any(
         word.startswith("pebble_pool_worker") for word in sys.orig_argv
     )

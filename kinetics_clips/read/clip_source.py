@@ -5,7 +5,7 @@ into a batch (`assemble`).
 """
 
 import functools
-import operator
+import multiprocessing
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,17 +16,19 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow_datasets as tfds
 
-from kinetics_clips.read import assemble, draw, fetch, windows
-from kinetics_clips.read.assemble import RAISE, Batch, Clip, Clips, OnError
-from kinetics_clips.read.threads import Tasks
+from kinetics_clips.read import (
+    assemble,
+    draw,
+    fetch,
+    process_engine,
+    thread_engine,
+    windows,
+)
+from kinetics_clips.read.assemble import RAISE, Clip, Clips, OnError, Place
+from kinetics_clips.read.decoding_process import Source
 from kinetics_clips.read.windows import ClipSpec, Origin
 from kinetics_clips.store import datasets, frame_index
 from kinetics_clips.store.frame_index import FrameIndex
-
-# Features by which datasets of this package are known: what they say of a frame's size
-# is so.
-_OWN_FEATURES = {"filename", "num_frames", "height", "width", "fps"}
-
 
 if TYPE_CHECKING:
     # What PyTorch's loaders are declared to take; they do with a length and items.
@@ -55,8 +57,9 @@ class ClipSource(_Source):
       seed: Seed of the random draws. With one, a clip depends on the seed, the epoch
         and the video's id alone. Defaults to None: every access draws anew.
       data_dir: Directory in which a name is looked for. Defaults to TFDS's own.
-      num_threads: Number of threads that decode a batch. Defaults to the number of
-        cores that this process may use.
+      num_threads: Number of processes, or of threads where there can be none, that
+        decode a batch. Defaults to the number of cores that this process may use, and
+        to the calling thread in a worker of a loader.
 
     Attributes:
       spec: The `ClipSpec` of the clips.
@@ -84,10 +87,11 @@ class ClipSource(_Source):
         self.spec = spec
         self._seed = seed
         self._epoch = 0
-        self._num_threads = num_threads or loky.cpu_count()
+        self._num_threads = num_threads
         builder = datasets.find(dataset, data_dir)
         self._name = f"{builder.info.full_name}, {split}"
         self._indexes, self._videos = _videos_of(builder, split)
+        self._source = Source(self._indexes, spec)
 
     def __repr__(self) -> str:
         return f"<ClipSource of {len(self):,} videos: {self._name}, {self.spec}>"
@@ -133,9 +137,9 @@ class ClipSource(_Source):
 
     def sample(self, number: int, rng: np.random.Generator) -> Clip:
         """Returns a clip of a video as `source[number]` does, drawn with `rng`."""
-        batch = Batch(1, self.spec, operator.call)
-        batch.add(0, *self._place(number), rng)
-        clips = batch.clips(RAISE)
+        places = [self._place(number)]
+        decoded = thread_engine.read(places, [rng], self.spec, num_threads=0)
+        clips = assemble.clips(decoded, places, self.spec, RAISE)
         return Clip(
             video=clips["video"][0],
             label=clips["label"][0],
@@ -178,14 +182,19 @@ class ClipSource(_Source):
           ValueError: If the clips are not of one size. All others as `source[number]`.
         """
         key = self._key() if key is None else key
-        places = [self._place(number) for number in numbers]
-        tasks = Tasks(self._num_threads)
-        batch = Batch(len(places), self.spec, tasks.start)
-        for at, place in enumerate(places):
-            rng = draw.generator(*place, key)
-            tasks.start(functools.partial(batch.add, at, *place, rng))
-        tasks.wait()
-        return batch.clips(on_error)
+        videos = [self._video(number) for number in numbers]
+        places = [(self._indexes[which], video) for which, video in videos]
+        decoded = None
+        # A worker of PyTorch's or Grain's loaders is one of many.
+        is_worker = multiprocessing.parent_process() is not None
+        num_threads = self._num_threads or (0 if is_worker else loky.cpu_count())
+        engine = None if is_worker else process_engine.of_this_process(num_threads)
+        if engine and videos:
+            decoded = engine.read(self._source, videos, key)
+        if decoded is None:
+            generators = [draw.generator(*place, key) for place in places]
+            decoded = thread_engine.read(places, generators, self.spec, num_threads)
+        return assemble.clips(decoded, places, self.spec, on_error)
 
     def require_one_size(self) -> None:
         """Requires that all clips can be in one batch, as far as the index knows sizes.
@@ -197,7 +206,7 @@ class ClipSource(_Source):
             return
         sizes: set[tuple[int, ...]] = set()
         for which, index in enumerate(self._indexes):
-            if not _OWN_FEATURES <= index.features.keys():  # of another builder
+            if not draw.has_sizes(index):
                 return
             mine = self._videos[self._videos[:, 0] == which, 1]
             sides = [index.features[name][mine] for name in ("height", "width")]
@@ -213,13 +222,18 @@ class ClipSource(_Source):
             return None
         return windows.epoch_key(self._seed, self._epoch)
 
-    def _place(self, number: int) -> tuple[FrameIndex, int]:
+    def _place(self, number: int) -> Place:
+        which, video = self._video(number)
+        return self._indexes[which], video
+
+    def _video(self, number: int) -> tuple[int, int]:
+        """Returns which index holds a video, and its number there."""
         if not -len(self) <= number < len(self):
             raise IndexError(
                 f"`number` must be in [{-len(self)}, {len(self)}), got {number}."
             )
         which, video = self._videos[number].tolist()
-        return self._indexes[which], video
+        return which, video
 
 
 def _videos_of(

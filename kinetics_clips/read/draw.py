@@ -6,6 +6,10 @@ from kinetics_clips.read import windows
 from kinetics_clips.read.windows import ClipSpec, View
 from kinetics_clips.store.frame_index import FrameIndex, Texts, UnreadableVideoError
 
+# Features by which datasets of this package are known: what they say of a frame's size
+# is so.
+_OWN_FEATURES = {"filename", "num_frames", "height", "width", "fps"}
+
 
 def generator(index: FrameIndex, video: int, key: int | None) -> np.random.Generator:
     """Returns what draws a clip of a video: anew at every call where `key` is None.
@@ -37,10 +41,7 @@ def frames(
             f"{index.describe(video)} must have a known rate for clips of {spec.fps} "
             f"frames a second, got {fps}. Use `stride` instead of `fps`."
         )
-    num_frames = index.num_frames(video)
-    if not num_frames:  # of another builder's dataset
-        raise UnreadableVideoError(f"{index.describe(video)} must have frames, got 0.")
-    return windows.draw_frames(rng, num_frames, fps, spec)
+    return windows.draw_frames(rng, num_frames(index, video), fps, spec)
 
 
 def view(rng: np.random.Generator, size: tuple[int, int], spec: ClipSpec) -> View:
@@ -57,10 +58,27 @@ def view(rng: np.random.Generator, size: tuple[int, int], spec: ClipSpec) -> Vie
     )
 
 
+def num_frames(index: FrameIndex, video: int) -> int:
+    """Returns how many frames a video has.
+
+    Raises:
+      UnreadableVideoError: If it has none, as in another builder's dataset.
+    """
+    number = index.num_frames(video)
+    if not number:
+        raise UnreadableVideoError(f"{index.describe(video)} must have frames, got 0.")
+    return number
+
+
 def stored_fps(index: FrameIndex, video: int) -> float:
     """Returns the stored frames per second of a video; 0 where that is unknown."""
     fps = index.features.get("fps")
     return fps[video] if isinstance(fps, np.ndarray) else 0.0
+
+
+def has_sizes(index: FrameIndex) -> bool:
+    """Returns whether an index tells the sizes of frames: its builder is ours."""
+    return _OWN_FEATURES <= index.features.keys()
 
 
 def video_id(index: FrameIndex, video: int) -> bytes:
@@ -69,3 +87,9 @@ def video_id(index: FrameIndex, video: int) -> bytes:
     if isinstance(ids, Texts):
         return ids[video]
     return index.describe(video).encode()  # of another builder's dataset
+
+
+def label(index: FrameIndex, video: int) -> int:
+    """Returns the label of a video; -1 where there is none."""
+    labels = index.features.get("label")
+    return int(labels[video]) if isinstance(labels, np.ndarray) else -1

@@ -5,14 +5,16 @@ from typing import NamedTuple
 import numpy as np
 
 from kinetics_clips.read import draw, jpegs
-from kinetics_clips.read.arrays import ArrayPool
+from kinetics_clips.read.arrays import ArrayPool, PrivateMemory
 from kinetics_clips.read.windows import ClipSpec, View
 from kinetics_clips.store.frame_index import FrameIndex, UnreadableVideoError
 
 # Memory for windows as they are stored, whose sizes are multiples of a step: it fits
 # again.
-_memory = ArrayPool(max_free=64)
+_memory = ArrayPool(max_free=64, allocate=PrivateMemory)
 _STEP = 1 << 18
+
+_SIDES = "height", "width"
 
 
 class EncodedClip(NamedTuple):
@@ -21,8 +23,6 @@ class EncodedClip(NamedTuple):
     Attributes:
       frame_index: The frame index that holds the video.
       video: Number of the video in that index.
-      label: Label of the video; -1 where there is none.
-      video_id: Id of the video.
       frame_indices: int32 `[num_windows, length]`.
       encoded: Frame -> its JPEG, of each that is needed.
       places: Frame -> (window, number there) wherever it is shown.
@@ -32,8 +32,6 @@ class EncodedClip(NamedTuple):
 
     frame_index: FrameIndex
     video: int
-    label: int
-    video_id: bytes
     frame_indices: np.ndarray
     encoded: dict[int, np.ndarray]
     places: dict[int, list[tuple[int, int]]]
@@ -42,9 +40,21 @@ class EncodedClip(NamedTuple):
 
 
 def clip(
-    index: FrameIndex, video: int, rng: np.random.Generator, spec: ClipSpec
+    index: FrameIndex,
+    video: int,
+    rng: np.random.Generator,
+    spec: ClipSpec,
+    part: tuple[int, int] = (0, 1),
 ) -> EncodedClip:
     """Draws a clip of a video and fetches the frames it needs.
+
+    Args:
+      index: The frame index that holds the video.
+      video: Number of the video in that index.
+      rng: Generator that draws the clip.
+      spec: The `ClipSpec` that says what a clip is.
+      part: Number of a part of the needed frames, and number of parts that they are
+        divided into: no more than there are frames. Defaults to all of them.
 
     Raises:
       UnreadableVideoError: If the video is not what was written.
@@ -57,23 +67,37 @@ def clip(
         for at, frame in enumerate(row):
             places.setdefault(frame, []).append((window, at))
     needed = sorted(places)
+    number, num_parts = part
+    start, end = (len(needed) * n // num_parts for n in (number, number + 1))
+    needed = needed[start:end] or needed[:1]
     encoded = dict(zip(needed, index.read(video, needed, _take), strict=True))
-    try:
-        size = jpegs.frame_size(encoded[needed[0]])
-    except ValueError as error:
-        raise no_jpeg(index, video, needed[0], error) from error
-    labels = index.features.get("label")
+    size = _frame_size(index, video, needed[0], encoded[needed[0]])
     return EncodedClip(
         frame_index=index,
         video=video,
-        label=labels[video] if isinstance(labels, np.ndarray) else -1,
-        video_id=draw.video_id(index, video),
         frame_indices=frame_indices,
         encoded=encoded,
         places=places,
         size=size,
         view=draw.view(rng, size, spec),
     )
+
+
+def clip_size(index: FrameIndex, video: int, spec: ClipSpec) -> tuple[int, int]:
+    """Returns (height, width) of a clip of a video, in pixels.
+
+    Raises:
+      As `clip`.
+    """
+    if spec.side:
+        return spec.side, spec.side
+    if draw.has_sizes(index):
+        height, width = (int(index.features[side][video]) for side in _SIDES)
+    else:
+        last = draw.num_frames(index, video) - 1
+        (jpeg,) = index.read(video, [last], _take)
+        height, width = _frame_size(index, video, last, jpeg)
+    return draw.view(np.random.default_rng(0), (height, width), spec).size
 
 
 def no_jpeg(
@@ -84,6 +108,15 @@ def no_jpeg(
         f"Frame {frame} of {index.describe(video)} must be a JPEG of the video's size, "
         f"got {problem}. Build the dataset again."
     )
+
+
+def _frame_size(
+    index: FrameIndex, video: int, frame: int, jpeg: np.ndarray
+) -> tuple[int, int]:
+    try:
+        return jpegs.frame_size(jpeg)
+    except ValueError as error:
+        raise no_jpeg(index, video, frame, error) from error
 
 
 def _take(num_bytes: int) -> np.ndarray:

@@ -3,7 +3,7 @@ import threading
 
 import numpy as np
 
-from kinetics_clips.read.arrays import ArrayPool
+from kinetics_clips.read.arrays import ArrayPool, PrivateMemory
 
 
 def address(array: np.ndarray) -> int:
@@ -11,7 +11,7 @@ def address(array: np.ndarray) -> int:
 
 
 def test_memory_is_used_again_when_nobody_refers_to_it():
-    pool = ArrayPool(max_free=2)
+    pool = ArrayPool(max_free=2, allocate=PrivateMemory)
     first = pool.take((3, 1000))
     assert first.shape == (3, 1000)
     assert first.dtype == np.uint8
@@ -21,7 +21,7 @@ def test_memory_is_used_again_when_nobody_refers_to_it():
 
 
 def test_memory_is_not_used_while_a_view_is_left():
-    pool = ArrayPool(max_free=2)
+    pool = ArrayPool(max_free=2, allocate=PrivateMemory)
     array = pool.take((4, 1000))
     views = {
         "slice": array[1:, 10:],
@@ -42,13 +42,13 @@ def test_memory_is_not_used_while_a_view_is_left():
 
 
 def test_arrays_are_aligned_for_tensorflow():
-    pool = ArrayPool(max_free=1)
+    pool = ArrayPool(max_free=1, allocate=PrivateMemory)
     for size in (1, 63, 64, 65, 1000, 12345):
         assert address(pool.take((size,))) % 64 == 0
 
 
 def test_memory_much_larger_than_needed_is_left_alone():
-    pool = ArrayPool(max_free=2)
+    pool = ArrayPool(max_free=2, allocate=PrivateMemory)
     place = address(pool.take((1000,)))
     small = pool.take((400,))
     assert address(small) != place
@@ -56,18 +56,19 @@ def test_memory_much_larger_than_needed_is_left_alone():
 
 
 def test_only_so_much_memory_is_kept():
-    pool = ArrayPool(max_free=2)
+    pool = ArrayPool(max_free=2, allocate=PrivateMemory)
     arrays = [pool.take((1000,)) for _ in range(5)]
     del arrays
     assert len(pool._free) == 2
 
 
 def test_nothing_to_take_is_an_empty_array():
-    assert ArrayPool(max_free=1).take((0, 8, 3)).shape == (0, 8, 3)
+    pool = ArrayPool(max_free=1, allocate=PrivateMemory)
+    assert pool.take((0, 8, 3)).shape == (0, 8, 3)
 
 
 def test_no_two_threads_get_the_same_memory():
-    pool = ArrayPool(max_free=4)
+    pool = ArrayPool(max_free=4, allocate=PrivateMemory)
     failures = []
 
     def work(number: int) -> None:

@@ -1,51 +1,48 @@
-import operator
-
 import numpy as np
 import pytest
-from conftest import build, numbers, write_tree
 
 from kinetics_clips import ClipSpec
-from kinetics_clips.command import synthetic
 from kinetics_clips.read import assemble
-from kinetics_clips.store import frame_index
-from kinetics_clips.store.frame_index import FrameIndex, UnreadableVideoError
+from kinetics_clips.read.assemble import Decoded
+from kinetics_clips.store.frame_index import UnreadableVideoError
 
 
-def batch_of(index, spec, videos) -> assemble.Batch:
-    batch = assemble.Batch(len(videos), spec, operator.call)
-    for at, video in enumerate(videos):
-        batch.add(at, index, video, np.random.default_rng(at))
-    return batch
-
-
-def test_clips_stand_in_the_order_of_their_places(index):
-    clips = batch_of(index, ClipSpec(length=40), [2, 0, 1]).clips(assemble.RAISE)
-    assert clips["video"].shape[:2] == (3, 40)
-    for clip, frames in zip(clips["video"], clips["frame_indices"], strict=True):
-        assert numbers(clip) == frames.tolist()
-    ids = [index.features["video_id"][video] for video in (2, 0, 1)]
-    assert clips["video_id"].tolist() == ids
+def decoded(num_clips: int, spec: ClipSpec, errors: dict) -> Decoded:
+    video = np.arange(num_clips, dtype=np.uint8).reshape(-1, 1, 1, 1, 1, 1)
+    shape = (num_clips, spec.num_views, spec.length, 8, 8, 3)
+    indices = np.arange(num_clips * spec.num_windows * spec.length, dtype=np.int32)
+    return Decoded(
+        np.broadcast_to(video, shape),
+        indices.reshape(num_clips, spec.num_windows, spec.length),
+        errors,
+    )
 
 
 def test_an_unreadable_video_is_raised_or_left_out(index, caplog):
-    def batch():
-        batch = batch_of(index, ClipSpec(length=4), [0, 1])
-        batch._errors[0] = UnreadableVideoError("shard 3")
-        return batch
-
+    spec = ClipSpec(length=4)
+    clips = decoded(3, spec, {1: UnreadableVideoError("shard 3")})
+    places = [(index, video) for video in (2, 0, 1)]
     with pytest.raises(UnreadableVideoError, match="shard 3"):
-        batch().clips(assemble.RAISE)
-    clips = batch().clips(assemble.SKIP)
-    assert clips["video_id"].tolist() == [index.features["video_id"][1]]
-    assert numbers(clips["video"][0]) == clips["frame_indices"][0].tolist()
+        assemble.clips(clips, places, spec, assemble.RAISE)
+    good = assemble.clips(clips, places, spec, assemble.SKIP)
+    ids = [index.features["video_id"][video] for video in (2, 1)]
+    assert good["video_id"].tolist() == ids
+    assert good["label"].tolist() == index.features["label"][[2, 1]].tolist()
+    assert good["video"][:, 0, 0, 0, 0].tolist() == [0, 2]
+    assert good["frame_indices"].tolist() == [[0, 1, 2, 3], [8, 9, 10, 11]]
     assert "skipped: shard 3" in caplog.text
 
 
-def test_clips_of_several_sizes_make_no_batch(tmp_path):
-    write_tree(tmp_path / "videos", "train", {"a/one": 4})
-    path = tmp_path / "videos/train/a/two.mp4"
-    synthetic.write_video(path, 4, height=64, width=64)
-    builder = build(tmp_path / "videos", tmp_path)
-    index = FrameIndex(frame_index.path_of(builder.data_path, "train"))
-    with pytest.raises(ValueError, match=r"2 sizes.*\[\(64, 64\), \(96, 128\)\]"):
-        batch_of(index, ClipSpec(length=2), [0, 1]).clips(assemble.RAISE)
+def test_no_other_error_is_left_out(index):
+    spec = ClipSpec(length=4)
+    clips = decoded(1, spec, {0: OSError("no more files")})
+    with pytest.raises(OSError, match="no more files"):
+        assemble.clips(clips, [(index, 0)], spec, assemble.SKIP)
+
+
+def test_views_stand_window_by_window(index):
+    spec = ClipSpec(length=2, crop=8, windows=2, crops="three")
+    clips = assemble.clips(decoded(1, spec, {}), [(index, 0)], spec, assemble.RAISE)
+    assert clips["video"].shape == (1, 6, 2, 8, 8, 3)
+    expected = [[[0, 1]] * 3 + [[2, 3]] * 3]
+    assert clips["frame_indices"].tolist() == expected

@@ -9,13 +9,22 @@ import pytest
 import simplejpeg
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from conftest import HEIGHT, TRAIN, VALIDATION, WIDTH, build, numbers, write_tree
+from conftest import (
+    HEIGHT,
+    TRAIN,
+    VALIDATION,
+    WIDTH,
+    build,
+    numbers,
+    wait_for_processes,
+    write_tree,
+)
 from processes import run_script
 
 import kinetics_clips
 from kinetics_clips import ClipSource, ClipSpec
 from kinetics_clips.command import synthetic
-from kinetics_clips.read import scaling, windows
+from kinetics_clips.read import process_engine, scaling, windows
 from kinetics_clips.store import frame_index, indexing
 
 NAME = "kinetics_clips/folder"
@@ -35,6 +44,16 @@ SPECS = {
     "flipped crop": ClipSpec(length=4, crop=60, flip=True, size=30),
     "size": ClipSpec(length=4, size=72),
 }
+
+
+@pytest.fixture(params=["threads", "processes"], autouse=True)
+def engine(request, monkeypatch) -> str:
+    """Has batches decoded by the one or the other, whichever a machine would choose."""
+    if request.param == "threads":
+        monkeypatch.setattr(process_engine, "of_this_process", lambda _: None)
+    else:
+        wait_for_processes()
+    return request.param
 
 
 def source(where, spec=None, split="train", **options) -> ClipSource:
@@ -294,8 +313,8 @@ def test_frames_that_views_share_are_decoded_once(data_dir, monkeypatch):
 
     monkeypatch.setattr(simplejpeg, "decode_jpeg", counted)
     spec = ClipSpec(length=32, windows=10, crop=64, crops="three")
-    clip = source(data_dir, spec).batch([0])
-    assert clip["video"].shape == (1, 30, 32, 64, 64, 3)
+    clip = source(data_dir, spec)[0]
+    assert clip["video"].shape == (30, 32, 64, 64, 3)
     assert len(decoded) == len(set(clip["frame_indices"].flat))
 
 
