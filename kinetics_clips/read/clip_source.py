@@ -144,10 +144,11 @@ class ClipSource(_Source):
     def origin(self, number: int) -> Origin:
         """Tells where in its video the clip `source[number]` comes from.
 
-        Without a seed, that is another clip than any that was returned.
+        Without a seed, that is another clip than any that was returned. Raises the same
+        errors as `source[number]`.
 
-        Raises:
-          As `source[number]`.
+        Args:
+          number: Index of the video, in `[-len(self), len(self))`.
         """
         index, video = self._place(number)
         rng = draw.generator(index, video, self._key())
