@@ -1,6 +1,8 @@
 """Writes the tables of options in command.md, from the parser itself.
 
     python docs/command.py
+
+The tests compare the page with what this would write.
 """
 
 import argparse

@@ -14,8 +14,6 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from kinetics_clips.read import windows
 from kinetics_clips.read.windows import ClipSpec
 
@@ -68,7 +66,8 @@ def _picture(title: str, height: float, parts: Iterable[str]) -> str:
 
 
 def _text(x: float, y: float, text: str, extra: str = "") -> str:
-    return f"<text x='{x:g}' y='{y:g}' fill='{_TEXT}' {extra}>{html.escape(text)}</text>"
+    text = html.escape(text)
+    return f"<text x='{x:g}' y='{y:g}' fill='{_TEXT}' {extra}>{text}</text>"
 
 
 def _rows(
@@ -174,7 +173,8 @@ def _frame(
         view.boxes, dashes, colours, strict=False
     ):
         parts.append(
-            f"<rect x='{left + right * scale + 1:.1f}' y='{top + down * scale + 1:.1f}' "
+            f"<rect x='{left + right * scale + 1:.1f}' "
+            f"y='{top + down * scale + 1:.1f}' "
             f"width='{box_width * scale - 2:.1f}' "
             f"height='{box_height * scale - 2:.1f}' fill='{colour}' "
             f"fill-opacity='0.15' stroke='{colour}' stroke-width='2' {dash}/>"
@@ -209,11 +209,8 @@ def _crops() -> str:
         )
         for name, numbers in names
     ]
-    frames.append(
-        lambda left: _frame(
-            '"three"', 340, 256, ClipSpec(crop=256, crops=windows.THREE), Draws([]), left
-        )
-    )
+    upright = ClipSpec(crop=256, crops=windows.THREE)
+    frames.append(lambda left: _frame('"three"', 340, 256, upright, Draws([]), left))
     title = "Where `crops` cuts the square out"
     return _side_by_side(title, 168, frames, (0, 122, 244, 366))
 

@@ -2,8 +2,9 @@
 
 Blocks of a page run in their order, in one process and one namespace, in a directory
 that holds what `kinetics-clips demo` makes: all Python, and those commands that name
-`kinetics_clips_demo`. What a block of Python prints has to end with the text block behind
-it. A block of TOML whose first line is a comment with a name is written to that file.
+`kinetics_clips_demo`. What a block of Python prints has to end with the text block
+behind it. A block of TOML whose first line is a comment with a name is written to that
+file.
 """
 
 import importlib.util
@@ -100,9 +101,7 @@ def _params() -> list:
                 break
             marks += marks_here
         if blocks:
-            params.append(
-                pytest.param(page, num_blocks, id=name_of(page), marks=marks)
-            )
+            params.append(pytest.param(page, num_blocks, id=name_of(page), marks=marks))
     return params
 
 
@@ -210,17 +209,18 @@ def test_the_reference_has_every_public_name():
 
 
 def test_the_page_of_the_command_has_every_option():
+    """What `python docs/command.py` writes."""
     script = runpy.run_path(str(DOCS / "command.py"))
-    page = DOCS / "command.md"
-    text = page.read_text(encoding="utf-8")
-    assert text == script["with_tables"](text), "run python docs/command.py"
+    text = (DOCS / "command.md").read_text(encoding="utf-8")
+    assert text == script["with_tables"](text)
 
 
 def test_the_diagrams_are_those_that_the_package_computes():
+    """What `python docs/pictures.py` draws."""
     script = runpy.run_path(str(DOCS / "pictures.py"))
     for name, content in script["diagrams"]().items():
         path = DOCS / "pictures" / name
-        assert path.read_text(encoding="utf-8") == content, "run python docs/pictures.py"
+        assert path.read_text(encoding="utf-8") == content, name
 
 
 @pytest.fixture(scope="module")

@@ -130,7 +130,13 @@ class ClipSource(_Source):
         return self.sample(number, rng)
 
     def sample(self, number: int, rng: np.random.Generator) -> Clip:
-        """Returns a clip of a video as `source[number]` does, drawn with `rng`."""
+        """Returns a clip of a video as `source[number]` does, drawn with `rng`.
+
+        Args:
+          number: Index of the video, in `[-len(self), len(self))`.
+          rng: NumPy's generator of the random numbers; the clip depends on its state,
+            and not on the source's seed and epoch.
+        """
         batch = Batch(1, self.spec, operator.call)
         batch.add(0, *self._place(number), rng)
         clips = batch.clips(RAISE)
