@@ -46,7 +46,10 @@ def _table(parser: argparse.ArgumentParser) -> Iterator[str]:
             continue
         name = " ".join([*action.option_strings, *_values(action)])
         what = (action.help or "").replace("%%", "%").replace("|", r"\|")
-        what = re.sub(r"(?<![\w`-])(--[a-z-]+|\$\w+|~/\w+)", r"`\1`", what)
+        # Options, variables, files and names of datasets are code.
+        what = re.sub(
+            r"(?<![\w`-])(--[a-z-]+|\$\w+|[~.]?/\w+|\w+(?:/\w+)+)", r"`\1`", what
+        )
         required = ", required" if action.option_strings and action.required else ""
         yield f"| `{name}`{required} | {what} |"
 
@@ -54,8 +57,8 @@ def _table(parser: argparse.ArgumentParser) -> Iterator[str]:
 def _values(action: argparse.Action) -> list[str]:
     if action.nargs == 0:
         return []
-    metavar = action.metavar or (action.choices and "|".join(action.choices))
-    names = metavar or action.dest.upper()
+    choices = action.choices and f"{{{','.join(action.choices)}}}"
+    names = action.metavar or choices or action.dest.upper()
     return [names] if isinstance(names, str) else list(names)
 
 
