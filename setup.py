@@ -69,7 +69,13 @@ setuptools.setup(
             "ruff",
             "selenium",  # drives Chromium, where that is
         ],
-        # What the README's recipes feed, and nothing else needs: gigabytes.
+        # What makes the site of docs/; the major versions that have made it.
+        "docs": [
+            "mkdocs-material>=9.7,<10",
+            "mkdocstrings[python]>=1,<2",
+            "ruff",  # formats the signatures
+        ],
+        # What the recipes of the documentation feed, and nothing else needs: gigabytes.
         "recipes": ["grain>=0.2.12", "jax>=0.5", "torch>=2.6"],
     },
     entry_points={

@@ -428,7 +428,7 @@ def test_a_damaged_archive_costs_what_lies_behind_the_damage(tmp_path, caplog):
 
 
 def test_copies_as_they_are_are_stored_whole_and_reported_by_rule(tmp_path):
-    """The table of the README: which frames are stored of each, and its row."""
+    """The tables of docs/guides: which frames are stored of each, and its row."""
     root, packed = tmp_path / "videos", tmp_path / "packed"
     names = [
         "clip.avi",

@@ -1,4 +1,4 @@
-"""What other libraries do with a dataset, beyond what the README's recipes show."""
+"""What other libraries do with a dataset, beyond what the pages of docs/ show."""
 
 import numpy as np
 import pytest

@@ -136,7 +136,13 @@ class ClipSource(_Source):
         return self.sample(number, rng)
 
     def sample(self, number: int, rng: np.random.Generator) -> Clip:
-        """Returns a clip of a video as `source[number]` does, drawn with `rng`."""
+        """Returns a clip of a video as `source[number]` does, drawn with `rng`.
+
+        Args:
+          number: Index of the video, in `[-len(self), len(self))`.
+          rng: NumPy's generator of the random numbers; the clip depends on its state,
+            and not on the source's seed and epoch.
+        """
         places = [self._place(number)]
         decoded = thread_engine.read(places, [rng], self.spec, num_threads=0)
         clips = assemble.clips(decoded, places, self.spec, RAISE)
@@ -150,10 +156,11 @@ class ClipSource(_Source):
     def origin(self, number: int) -> Origin:
         """Tells where in its video the clip `source[number]` comes from.
 
-        Without a seed, that is another clip than any that was returned.
+        Without a seed, that is another clip than any that was returned. Raises the same
+        errors as `source[number]`.
 
-        Raises:
-          As `source[number]`.
+        Args:
+          number: Index of the video, in `[-len(self), len(self))`.
         """
         index, video = self._place(number)
         rng = draw.generator(index, video, self._key())

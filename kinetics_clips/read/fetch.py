@@ -94,9 +94,9 @@ def clip_size(index: FrameIndex, video: int, spec: ClipSpec) -> tuple[int, int]:
     if draw.has_sizes(index):
         height, width = (int(index.features[side][video]) for side in _SIDES)
     else:
-        last = draw.num_frames(index, video) - 1
-        (jpeg,) = index.read(video, [last], _take)
-        height, width = _frame_size(index, video, last, jpeg)
+        draw.num_frames(index, video)  # or says that there are none
+        (jpeg,) = index.read(video, [0], _take)
+        height, width = _frame_size(index, video, 0, jpeg)
     return draw.view(np.random.default_rng(0), (height, width), spec).size
 
 
