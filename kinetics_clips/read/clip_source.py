@@ -6,10 +6,11 @@ into a batch (`assemble`).
 
 import functools
 import multiprocessing
+import operator
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsIndex, overload
 
 import loky
 import numpy as np
@@ -114,11 +115,23 @@ class ClipSource(_Source):
         """Makes a source that has a seed draw the clips of an epoch; the first is 0."""
         self._epoch = epoch
 
-    def __getitem__(self, number: int) -> Clip:
-        """Returns a clip of a video.
+    @overload
+    def __getitem__(self, index: int | np.integer) -> Clip: ...
+
+    @overload
+    def __getitem__(self, index: Sequence[int]) -> Clips: ...
+
+    @overload
+    def __getitem__(self, index: npt.NDArray[np.integer]) -> Clips: ...
+
+    def __getitem__(
+        self, index: int | np.integer | Sequence[int] | npt.NDArray[np.integer]
+    ) -> Clip | Clips:
+        """Returns a clip of a video, or of several videos as `batch` does.
 
         Args:
-          number: Index of the video, in `[-len(self), len(self))`.
+          index: Index of the video, in `[-len(self), len(self))`; or indices of
+            several, in a sequence or an array.
 
         Returns:
           `video` uint8 `[length, height, width, 3]`, RGB; `label` int64, -1 where there
@@ -132,18 +145,37 @@ class ClipSource(_Source):
           FrameIndexError: If its shard has changed since it was indexed.
           OSError: If its shard cannot be read.
         """
-        rng = draw.generator(*self._place(number), self._key())
-        return self.sample(number, rng)
+        if isinstance(index, Sequence) or (
+            isinstance(index, np.ndarray) and index.ndim > 0
+        ):
+            return self.batch(index)
+        video = operator.index(index)
+        return self.sample(video, draw.generator(*self._place(video), self._key()))
 
-    def sample(self, number: int, rng: np.random.Generator) -> Clip:
-        """Returns a clip of a video as `source[number]` does, drawn with `rng`.
+    def __getitems__(self, indices: Sequence[int]) -> list[Clip]:
+        """Returns clips of several videos, as PyTorch's loaders ask for a batch."""
+        if not self._have_one_size():
+            return [self[index] for index in indices]
+        batch = self.batch(indices)
+        return [
+            Clip(
+                video=batch["video"][at],
+                label=batch["label"][at],
+                video_id=batch["video_id"][at],
+                frame_indices=batch["frame_indices"][at],
+            )
+            for at in range(len(indices))
+        ]
+
+    def sample(self, index: SupportsIndex, rng: np.random.Generator) -> Clip:
+        """Returns a clip of a video as `source[index]` does, drawn with `rng`.
 
         Args:
-          number: Index of the video, in `[-len(self), len(self))`.
+          index: Index of the video, in `[-len(self), len(self))`.
           rng: NumPy's generator of the random numbers; the clip depends on its state,
             and not on the source's seed and epoch.
         """
-        places = [self._place(number)]
+        places = [self._place(index)]
         decoded = thread_engine.read(places, [rng], self.spec, num_threads=0)
         clips = assemble.clips(decoded, places, self.spec, RAISE)
         return Clip(
@@ -153,43 +185,43 @@ class ClipSource(_Source):
             frame_indices=clips["frame_indices"][0],
         )
 
-    def origin(self, number: int) -> Origin:
-        """Tells where in its video the clip `source[number]` comes from.
+    def origin(self, index: SupportsIndex) -> Origin:
+        """Tells where in its video the clip `source[index]` comes from.
 
         Without a seed, that is another clip than any that was returned. Raises the same
-        errors as `source[number]`.
+        errors as `source[index]`.
 
         Args:
-          number: Index of the video, in `[-len(self), len(self))`.
+          index: Index of the video, in `[-len(self), len(self))`.
         """
-        index, video = self._place(number)
-        rng = draw.generator(index, video, self._key())
-        clip = fetch.clip(index, video, rng, self.spec)
-        return Origin(clip.size, draw.stored_fps(index, video), clip.view)
+        frame_index, video = self._place(index)
+        rng = draw.generator(frame_index, video, self._key())
+        clip = fetch.clip(frame_index, video, rng, self.spec)
+        return Origin(clip.size, draw.stored_fps(frame_index, video), clip.view)
 
     def batch(
         self,
-        numbers: Iterable[int],
+        indices: Iterable[int],
         key: int | None = None,
         on_error: OnError = RAISE,
     ) -> Clips:
         """Returns clips of several videos, decoded over the cores into one array.
 
         Args:
-          numbers: Indices of the videos to read.
-          key: Key of an epoch, as `windows.epoch_key` returns it. Defaults to that of
-            the source's own seed and epoch.
+          indices: Indices of the videos to read.
+          key: Number in `[0, 2**63)` that takes the place of the source's seed and
+            epoch. Defaults to None: those are used.
           on_error: What a video that cannot be read does: `raise` an error (the
             default), or `skip`: it is left out, and logged.
 
         Returns:
-          What `source[number]` returns, with a leading axis of clips.
+          What `source[index]` returns, with a leading axis of clips.
 
         Raises:
-          ValueError: If the clips are not of one size. All others as `source[number]`.
+          ValueError: If the clips are not of one size. All others as `source[index]`.
         """
         key = self._key() if key is None else key
-        videos = [self._video(number) for number in numbers]
+        videos = [self._video(index) for index in indices]
         places = [(self._indexes[which], video) for which, video in videos]
         decoded = None
         # A worker of PyTorch's or Grain's loaders is one of many.
@@ -209,37 +241,46 @@ class ClipSource(_Source):
         Raises:
           ValueError: If not.
         """
+        if self._sizes and len(self._sizes) > 1:
+            raise assemble.no_batch(self._sizes)
+
+    def _have_one_size(self) -> bool:
+        return self._sizes is not None and len(self._sizes) == 1
+
+    @functools.cached_property
+    def _sizes(self) -> set[tuple[int, int]] | None:
+        """Sizes of clips, (height, width) in pixels; None where the index has none."""
         if self.spec.side is not None:
-            return
-        sizes: set[tuple[int, ...]] = set()
+            return {(self.spec.side, self.spec.side)}
+        sizes: set[tuple[int, int]] = set()
         for which, index in enumerate(self._indexes):
             if not draw.has_sizes(index):
-                return
+                return None
             mine = self._videos[self._videos[:, 0] == which, 1]
             sides = [index.features[name][mine] for name in ("height", "width")]
-            sizes |= set(map(tuple, np.unique(sides, axis=1).T.tolist()))
+            sizes |= {(h, w) for h, w in np.unique(sides, axis=1).T.tolist()}
         if self.spec.size is not None:
             side = self.spec.size
-            sizes = {windows.scaled_to(size[0], size[1], side) for size in sizes}
-        if len(sizes) > 1:
-            raise assemble.no_batch({(int(size[0]), int(size[1])) for size in sizes})
+            scaled = (windows.scaled_to(*size, side) for size in sizes)
+            sizes = {(int(height), int(width)) for height, width in scaled}
+        return sizes
 
     def _key(self) -> int | None:
         if self._seed is None:
             return None
         return windows.epoch_key(self._seed, self._epoch)
 
-    def _place(self, number: int) -> Place:
-        which, video = self._video(number)
+    def _place(self, index: SupportsIndex) -> Place:
+        which, video = self._video(index)
         return self._indexes[which], video
 
-    def _video(self, number: int) -> tuple[int, int]:
-        """Returns which index holds a video, and its number there."""
-        if not -len(self) <= number < len(self):
+    def _video(self, index: SupportsIndex) -> tuple[int, int]:
+        """Returns which frame index holds a video, and its number there."""
+        if not -len(self) <= operator.index(index) < len(self):
             raise IndexError(
-                f"`number` must be in [{-len(self)}, {len(self)}), got {number}."
+                f"`index` must be in [{-len(self)}, {len(self)}), got {index}."
             )
-        which, video = self._videos[number].tolist()
+        which, video = self._videos[index].tolist()
         return which, video
 
 

@@ -251,8 +251,8 @@ def _by_index(
 
     def read(key: np.int64, batch: np.int64) -> list[np.ndarray]:
         order = _order(len(source), shuffle, shard, int(key))
-        numbers = order[batch * num_clips : (batch + 1) * num_clips]
-        clips = _at_work.run(lambda: source.batch(numbers, int(key), on_error))
+        indices = order[batch * num_clips : (batch + 1) * num_clips]
+        clips = _at_work.run(lambda: source.batch(indices, int(key), on_error))
         if clips is None:  # nobody will see it
             clips = source.batch([])
         # In the order of `_TYPES`.

@@ -8,13 +8,13 @@ from kinetics_clips.read import fetch, jpegs, scaling
 from kinetics_clips.read.fetch import EncodedClip
 
 
-def frames(clip: EncodedClip, views: np.ndarray, numbers: Iterable[int]) -> None:
+def frames(clip: EncodedClip, views: np.ndarray, wanted: Iterable[int]) -> None:
     """Decodes frames of a clip to their places, cropped, scaled and flipped.
 
     Args:
       clip: The clip that the frames are of.
       views: Array of the clip, uint8 `[num_views, length, height, width, 3]`.
-      numbers: Indices of the stored frames to decode.
+      wanted: Indices of the stored frames to decode.
 
     Raises:
       UnreadableVideoError: If a frame is not what was written.
@@ -25,7 +25,7 @@ def frames(clip: EncodedClip, views: np.ndarray, numbers: Iterable[int]) -> None
     height, width = clip.size
     is_whole = view.boxes == [(0, 0, height, width)]
     if is_whole and view.size == view.scaled == clip.size and not view.flip:
-        for frame in numbers:
+        for frame in wanted:
             first, *others = clip.places[frame]
             _decode_frame(clip, frame, views[first], height)
             for place in others:
@@ -41,7 +41,7 @@ def frames(clip: EncodedClip, views: np.ndarray, numbers: Iterable[int]) -> None
         to_cut[top : top + box_height, left : left + box_width]
         for top, left, box_height, box_width in view.boxes
     ]
-    for frame in numbers:
+    for frame in wanted:
         _decode_frame(clip, frame, pixels, num_rows)
         if is_scaled:
             scaling.put(pixels, False, to_cut)

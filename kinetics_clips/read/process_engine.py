@@ -67,6 +67,7 @@ _TASKS_A_PROCESS = 4
 _FRAMES_A_TASK = 16
 
 _MAX_FREE = 4  # pieces of memory that are kept for batches to come
+_MEMORY_STEP = 1 << 20  # bytes; batches of nearly one size fit into the same memory
 _MAX_DEATHS = 2  # of processes that were at the same task
 
 
@@ -269,7 +270,8 @@ class Processes:
     def _fill(self, source: Source, tasks: Sequence[Task]) -> Parts:
         """Has tasks done, whose `channel` and `memory` are set here."""
         self._tell_forgotten()
-        lent = self._memory.lend(decoding_process.num_bytes(source.spec, tasks[0]))
+        size = decoding_process.num_bytes(source.spec, tasks[0])
+        lent = self._memory.lend(-(-size // _MEMORY_STEP) * _MEMORY_STEP)
         memory = lent.reshape(lent.memory.array.shape)
         filled = decoding_process.parts(memory, source.spec, tasks[0])
         filled.is_done[:] = False
@@ -372,8 +374,7 @@ class Processes:
             child.tell(kind, number, descriptor)
 
     def _new_memory(self, num_bytes: int) -> _SharedMemory:
-        step = 1 << 20  # batches of nearly one size fit into each other's memory
-        memory = _SharedMemory(-(-num_bytes // step) * step)
+        memory = _SharedMemory(num_bytes)
         memory.number = self._add(MEMORY, memory.descriptor)
         weakref.finalize(memory, self._forgotten.append, memory.number).atexit = False
         return memory

@@ -234,13 +234,13 @@ def _from_index(
     num: int,
 ) -> Iterator[tuple[Clip, Origin, np.ndarray | None]]:
     """Yields clips, their origin, and the whole frames that they are cut out of."""
-    numbers = windows.order(key, len(source))
+    indices = windows.order(key, len(source))
     if label is not None:
-        numbers = numbers[source.labels[numbers] == label]
+        indices = indices[source.labels[indices] == label]
     source.set_epoch(epoch)
     if whole:
         whole.set_epoch(epoch)
-    for number in numbers[:num].tolist():
+    for number in indices[:num].tolist():
         frames = whole[number]["video"] if whole else None
         yield source[number], source.origin(number), frames
 

@@ -303,6 +303,37 @@ def test_numbers_are_those_of_a_list(data_dir):
     assert empty["video"].shape == (0, 8, 64, 64, 3)
 
 
+@pytest.mark.parametrize(
+    "indices", [[2, 0], (2, 0), np.array([2, 0]), range(2, -1, -2)], ids=repr
+)
+def test_indices_give_a_batch(data_dir, indices):
+    clips = source(data_dir, seed=1)
+    np.testing.assert_equal(clips[indices], clips.batch([2, 0]))
+
+
+@pytest.mark.parametrize("index", [1, np.int64(1), np.array(1), 1 - len(TRAIN)], ids=repr)
+def test_an_index_gives_a_clip(data_dir, index):
+    clips = source(data_dir, seed=1)
+    np.testing.assert_equal(clips[index], clips[1])
+    assert clips[index]["video"].ndim == 4
+
+
+def test_what_is_no_index_is_an_error(data_dir):
+    for wrong in ("a", 1.5, None, ["a"]):
+        with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+            source(data_dir)[wrong]
+
+
+def test_pytorch_gets_a_batch_in_one_call(data_dir):
+    clips = source(data_dir, seed=1)
+    several = clips.__getitems__([2, 0, 2])
+    assert [clip["video_id"] for clip in several] == [
+        clips[index]["video_id"] for index in (2, 0, 2)
+    ]
+    for index, clip in zip((2, 0, 2), several, strict=True):
+        np.testing.assert_equal(clip, clips[index])
+
+
 def test_frames_that_views_share_are_decoded_once(data_dir, monkeypatch):
     decoded = []
     decode = simplejpeg.decode_jpeg

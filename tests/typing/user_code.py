@@ -37,6 +37,8 @@ source.set_epoch(1)
 source.sample(0, np.random.default_rng(0))
 source[0]["lable"]  # type: ignore[typeddict-item]
 source["a"]  # type: ignore[index]
+assert_type(source[[0, 1]]["video"], npt.NDArray[np.uint8])
+assert_type(source[np.arange(2)]["label"], npt.NDArray[np.int64])
 source.batch([0], on_error="ignore")  # type: ignore[arg-type]
 source.batch(0)  # type: ignore[arg-type]
 kinetics_clips.ClipSource("x")  # type: ignore[call-arg]
