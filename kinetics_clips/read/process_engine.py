@@ -232,8 +232,11 @@ class Processes:
         size = _clip_size(source, videos)
         if size is None:
             return None
-        if key is None:
-            key = int(np.random.default_rng().integers(1 << 63))
+        keys = (
+            [key] * len(videos)
+            if key is not None
+            else np.random.default_rng().integers(1 << 63, size=len(videos)).tolist()
+        )
         num_parts = -(-_TASKS_A_PROCESS * self.num_processes // len(videos))
         num_frames = source.spec.num_windows * source.spec.length
         num_parts = max(min(num_parts, num_frames // _FRAMES_A_TASK), 1)
@@ -245,7 +248,7 @@ class Processes:
             source=self._number_of(source),
             which=-1,
             video=-1,
-            key=key,
+            key=-1,
             at=-1,
             num_clips=len(videos),
             height=size[0],
@@ -254,10 +257,16 @@ class Processes:
             num_parts=num_parts,
         )
         tasks = [
-            template._replace(number=number, which=which, video=video, at=at, part=part)
-            for number, ((at, (which, video)), part) in enumerate(
-                itertools.product(enumerate(videos), range(num_parts))
+            template._replace(
+                number=at * num_parts + part,
+                which=which,
+                video=video,
+                key=keys[at],
+                at=at,
+                part=part,
             )
+            for at, (which, video) in enumerate(videos)
+            for part in range(num_parts)
         ]
         filled = self._fill(source, tasks)
         errors: dict[int, Exception] = {}

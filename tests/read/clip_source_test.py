@@ -311,7 +311,9 @@ def test_indices_give_a_batch(data_dir, indices):
     np.testing.assert_equal(clips[indices], clips.batch([2, 0]))
 
 
-@pytest.mark.parametrize("index", [1, np.int64(1), np.array(1), 1 - len(TRAIN)], ids=repr)
+@pytest.mark.parametrize(
+    "index", [1, np.int64(1), np.array(1), 1 - len(TRAIN)], ids=repr
+)
 def test_an_index_gives_a_clip(data_dir, index):
     clips = source(data_dir, seed=1)
     np.testing.assert_equal(clips[index], clips[1])
