@@ -25,6 +25,7 @@ if not startup.is_worker():
 if TYPE_CHECKING:
     from kinetics_clips import testing
     from kinetics_clips.kinetics_clips_dataset_builder import Builder
+    from kinetics_clips.read.clip_sampler import ClipSampler
     from kinetics_clips.read.clip_source import ClipSource
     from kinetics_clips.read.clips import load_clips
     from kinetics_clips.read.encoded_frames import EncodedFrames
@@ -41,6 +42,7 @@ __all__ = [
     "VIEWS_4X3",
     "VIEWS_10X3",
     "Builder",
+    "ClipSampler",
     "ClipSource",
     "ClipSpec",
     "EncodedFrames",
@@ -63,6 +65,7 @@ _LAZY = {
     "VIEWS_4X3": "read.windows",
     "VIEWS_10X3": "read.windows",
     "Builder": "kinetics_clips_dataset_builder",
+    "ClipSampler": "read.clip_sampler",
     "ClipSource": "read.clip_source",
     "ClipSpec": "read.windows",
     "EncodedFrames": "read.encoded_frames",

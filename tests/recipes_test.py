@@ -5,7 +5,7 @@ import pytest
 from conftest import needs
 from processes import run_script, run_tensorflow
 
-from kinetics_clips import ClipSource, ClipSpec
+from kinetics_clips import ClipSampler, ClipSource, ClipSpec
 
 SPEC = ClipSpec(length=4)
 
@@ -53,24 +53,60 @@ def test_pytorch_draws_anew_in_every_worker_and_epoch(source, persistent):
 
 
 @needs("torch")
-def test_pytorch_with_a_seed_follows_set_epoch_unless_workers_persist(seeded):
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_pytorch_with_a_seed_follows_set_epoch_in_workers_that_stay(seeded, method):
     from torch.utils.data import DataLoader
 
-    def epochs_of(**options) -> list[list[tuple]]:
-        loader = DataLoader(seeded, batch_size=2, num_workers=2, **options)
-        found = []
-        for epoch in range(3):
-            seeded.set_epoch(epoch)
-            found.append(windows_of(loader))
-        return found
-
-    fresh = epochs_of()
-    for epoch, found in enumerate(fresh):
+    loader = DataLoader(
+        seeded,
+        batch_size=2,
+        num_workers=2,
+        persistent_workers=True,
+        multiprocessing_context=method,
+    )
+    epochs = []
+    for epoch in range(3):
         seeded.set_epoch(epoch)
-        assert found == windows_of([seeded.batch(range(len(seeded)))])
-    assert fresh[0] != fresh[1] != fresh[2]
-    kept = epochs_of(persistent_workers=True)
-    assert kept[0] == kept[1] == kept[2] == fresh[0]
+        epochs.append(windows_of(loader))
+        assert epochs[-1] == windows_of([seeded.batch(range(len(seeded)))])
+    assert epochs[0] != epochs[1] != epochs[2]
+
+
+@needs("torch")
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_pytorch_takes_whole_batches_of_a_sampler(seeded, num_workers):
+    from torch.utils.data import DataLoader
+
+    loader = DataLoader(
+        seeded,
+        sampler=ClipSampler(seeded, batch_size=4, seed=5),
+        batch_size=None,
+        num_workers=num_workers,
+        persistent_workers=num_workers > 0,
+    )
+    expected = ClipSampler(seeded, batch_size=4, seed=5)
+    passes = []
+    for _ in range(2):
+        batches = list(loader)
+        passes.append(windows_of(batches))
+        assert passes[-1] == windows_of([seeded[indices] for indices in expected])
+        assert batches[0]["video"].shape[:2] == (4, SPEC.length)
+    assert sorted(w[0] for w in passes[0]) == sorted(w[0] for w in passes[1])
+    assert passes[0] != passes[1]
+
+
+@needs("torch")
+def test_pytorch_makes_batches_of_what_one_call_decodes(seeded, monkeypatch):
+    from torch.utils.data import DataLoader
+
+    calls = []
+    batch = ClipSource.batch
+    monkeypatch.setattr(
+        ClipSource, "batch", lambda *args: calls.append(args[1]) or batch(*args)
+    )
+    (one,) = DataLoader(seeded, batch_size=len(seeded))
+    assert calls == [list(range(len(seeded)))]
+    assert windows_of([one]) == windows_of([batch(seeded, range(len(seeded)))])
 
 
 @needs("torch")

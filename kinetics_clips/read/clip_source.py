@@ -27,6 +27,7 @@ from kinetics_clips.read import (
 )
 from kinetics_clips.read.assemble import RAISE, Clip, Clips, OnError, Place
 from kinetics_clips.read.decoding_process import Source
+from kinetics_clips.read.epochs import SharedEpoch
 from kinetics_clips.read.windows import ClipSpec, Origin
 from kinetics_clips.store import datasets, frame_index
 from kinetics_clips.store.frame_index import FrameIndex
@@ -87,7 +88,7 @@ class ClipSource(_Source):
     ):
         self.spec = spec
         self._seed = seed
-        self._epoch = 0
+        self._epoch = SharedEpoch()
         self._num_threads = num_threads
         builder = datasets.find(dataset, data_dir)
         self._name = f"{builder.info.full_name}, {split}"
@@ -112,8 +113,15 @@ class ClipSource(_Source):
         return len(self._videos)
 
     def set_epoch(self, epoch: int) -> None:
-        """Makes a source that has a seed draw the clips of an epoch; the first is 0."""
-        self._epoch = epoch
+        """Makes a source that has a seed draw the clips of an epoch; the first is 0.
+
+        Its copies in processes that `multiprocessing` has started, such as the workers
+        of PyTorch's loaders, draw those too, also where they stay from pass to pass.
+
+        Args:
+          epoch: Number of the epoch.
+        """
+        self._epoch.number = epoch
 
     @overload
     def __getitem__(self, index: int | np.integer) -> Clip: ...
@@ -268,7 +276,7 @@ class ClipSource(_Source):
     def _key(self) -> int | None:
         if self._seed is None:
             return None
-        return windows.epoch_key(self._seed, self._epoch)
+        return windows.epoch_key(self._seed, self._epoch.number)
 
     def _place(self, index: SupportsIndex) -> Place:
         which, video = self._video(index)

@@ -48,6 +48,7 @@ def load_clips(
     shard: tuple[int, int] = (0, 1),
     as_supervised: bool = False,
     on_error: assemble.OnError = assemble.RAISE,
+    start: tuple[int, int] | None = None,
 ) -> tf.data.Dataset:
     """Reads a random clip of every video of a split, in random order.
 
@@ -93,6 +94,10 @@ def load_clips(
         names shard, video and frame (the default), or `skip`: it is left out, and
         logged. Where records are streamed, so is what comes after a damaged one in its
         shard.
+      start: Epoch, and batch of it, with which the first pass begins, at once, as a run
+        that was interrupted there would have gone on. Each run of such a kind has a
+        `start`, the first one (0, 0); its epochs are those of `ClipSampler` and
+        `ClipSource` with the same seed. Defaults to None: epochs have no numbers.
 
     Returns:
       Dicts as `sample_clip` returns them, with a leading batch axis where `batch_size`
@@ -107,7 +112,7 @@ def load_clips(
         no batch.
       RuntimeError: Under `tfds.testing.mock_data`, which has no files.
     """
-    _check(batch_size, shuffle, seed, num_epochs, epoch, shard, on_error)
+    _check(batch_size, shuffle, seed, num_epochs, epoch, shard, on_error, start)
     builder = datasets.find(dataset, data_dir)
     num_videos = datasets.split_of(builder, split).num_examples
     num_videos = _share_of(num_videos, shard, shuffle)
@@ -136,6 +141,11 @@ def load_clips(
     try:
         source = ClipSource(builder, split, spec)
     except NoFrameIndexError as error:
+        if start is not None:
+            raise ValueError(
+                f"`start` must be None where there is no frame index, got {start}: "
+                f"what comes before would have to be read. {error}"
+            ) from error
         _log_streaming(str(error))
         stream = functools.partial(
             streaming.read_epoch,
@@ -161,9 +171,16 @@ def load_clips(
         # Each holds a thread of TensorFlow while others decode for it. Without threads
         # beyond those, all that tf.data has to do besides would wait for one of them.
         options.threading.private_threadpool_size = num_cores + num_calls
-        clips = keys.flat_map(
-            lambda key: tf.data.Dataset.range(num_batches).map(lambda n: (key[0], n))
-        ).map(
+        if start is None:
+            batches = keys.flat_map(
+                lambda key: tf.data.Dataset.range(num_batches).map(
+                    lambda n: (key[0], n)
+                )
+            )
+        else:
+            assert seed is not None
+            batches = _batches_from(start, seed, num_batches, num_epochs)
+        clips = batches.map(
             _by_index(source, bool(shuffle), batch_size, shard, on_error),
             num_parallel_calls=num_calls,
         )
@@ -181,7 +198,7 @@ def load_clips(
         cardinality = (
             tf.data.INFINITE_CARDINALITY
             if num_epochs is None
-            else num_batches * num_epochs
+            else num_batches * num_epochs - (start[1] if start else 0)
         )
         clips = clips.apply(tf.data.experimental.assert_cardinality(cardinality))
     clips = clips.with_options(options)
@@ -197,6 +214,7 @@ def _check(
     epoch: int | None,
     shard: tuple[int, int],
     on_error: str,
+    start: tuple[int, int] | None,
 ) -> None:
     if num_epochs is not None and num_epochs < 1:
         raise ValueError(f"`num_epochs` must be at least 1 or None, got {num_epochs}.")
@@ -213,9 +231,43 @@ def _check(
         raise ValueError(
             f"`shard` must be (index, count) with 0 <= index < count, got {shard}."
         )
-    if seed is None and (epoch is not None or (count > 1 and shuffle)):
-        what = "one epoch" if epoch is not None else "the same order on every host"
+    if start is not None and epoch is not None:
+        raise ValueError(
+            f"`start` must be None where there is an `epoch`, got {start}."
+        )
+    if seed is None and (start or epoch is not None or (count > 1 and shuffle)):
+        what = "the same order on every host"
+        if start or epoch is not None:
+            what = "epochs that have numbers"
         raise ValueError(f"`seed` must be a whole number for {what}, got None.")
+
+
+def _batches_from(
+    start: tuple[int, int], seed: int, num_batches: int, num_epochs: int | None
+) -> tf.data.Dataset:
+    """Returns the key and the number of each batch, from a batch of an epoch on."""
+    first_epoch, first_batch = start
+    if first_epoch < 0 or not 0 <= first_batch <= num_batches:
+        raise ValueError(
+            f"`start` must be (epoch, batch) with 0 <= epoch and 0 <= batch <= "
+            f"{num_batches}, got {start}."
+        )
+    last = np.iinfo(np.int64).max if num_epochs is None else first_epoch + num_epochs
+
+    def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        # Of a stateful function no iterator could be saved.
+        key = tf.numpy_function(
+            lambda epoch: np.int64(windows.epoch_key(seed, int(epoch))),
+            [epoch],
+            tf.int64,
+            stateful=False,
+        )
+        key = tf.ensure_shape(key, [])
+        begin = tf.where(epoch == first_epoch, np.int64(first_batch), np.int64(0))
+        numbers = tf.data.Dataset.range(begin, num_batches)
+        return numbers.map(lambda number: (key, number))
+
+    return tf.data.Dataset.range(first_epoch, last).flat_map(of_epoch)
 
 
 def _share_of(num_videos: int, shard: tuple[int, int], shuffle: bool | int) -> int:

@@ -257,7 +257,9 @@ def test_batching_different_sizes_says_what_to_set(tmp_path, indexed):
             {"shard": (0, 2)},
             "`seed` must be a whole number for the same order on",
         ),
-        ({"epoch": 3}, "`seed` must be a whole number for one epoch, got None"),
+        ({"epoch": 3}, "`seed` must be a whole number for epochs that have numbers"),
+        ({"start": (0, 0)}, "`seed` must be a whole number for epochs that have numbe"),
+        ({"start": (0, 0), "epoch": 1, "seed": 1}, "`start` must be None where there"),
         ({"shard": (4, 5), "seed": 0}, "at least one batch, got 0 videos in 'train'"),
     ],
 )
@@ -471,3 +473,87 @@ def test_a_new_process_goes_on_with_the_clips_that_were_due(where, tmp_path):
     assert len(due) == 6
     restored = run_tensorflow("-c", script, where, tmp_path, path)
     assert restored.stdout.splitlines() == due, restored.stderr
+
+
+def test_a_start_goes_on_as_the_interrupted_run_would(data_dir):
+    options = {"batch_size": 2, "seed": 5}
+    whole = summaries(load(data_dir, start=(0, 0), num_epochs=3, **options))
+    assert len(whole) == 3 * len(TRAIN)
+    steps = -(-len(TRAIN) // 2)
+    for epoch in range(3):
+        for batch in range(steps + 1):
+            ds = load(data_dir, start=(epoch, batch), num_epochs=3 - epoch, **options)
+            assert len(ds) == (3 - epoch) * steps - batch
+            done = epoch * len(TRAIN) + min(batch * 2, len(TRAIN))
+            assert summaries(ds) == whole[done:]
+    endless = load(data_dir, start=(1, 1), num_epochs=None, **options)
+    rest = whole[len(TRAIN) + 2 :]
+    assert summaries(endless.take(2 * steps - 1)) == rest
+
+
+def test_a_start_has_the_epochs_of_sampler_and_source(data_dir):
+    source = kinetics_clips.ClipSource(
+        NAME, "train", ClipSpec(length=LENGTH, crop=64), seed=5, data_dir=data_dir
+    )
+    for shard in ((0, 1), (1, 2)):
+        sampler = kinetics_clips.ClipSampler(source, 2, seed=5, shard=shard)
+        expected = [source[indices] for _ in range(2) for indices in sampler]
+        ds = load(
+            data_dir, batch_size=2, seed=5, start=(0, 0), num_epochs=2, shard=shard
+        )
+        for batch, mine in zip(ds.as_numpy_iterator(), expected, strict=True):
+            np.testing.assert_equal(batch, mine)
+
+
+def test_an_iterator_from_a_start_can_be_saved(data_dir, tmp_path):
+    def begin():
+        return iter(load(data_dir, batch_size=1, seed=5, start=(1, 1), num_epochs=2))
+
+    iterator = begin()
+    for _ in range(2):
+        next(iterator)
+    path = tf.train.Checkpoint(iterator=iterator).save(str(tmp_path / "saved"))
+    expected = summaries(iterator)
+    again = begin()
+    tf.train.Checkpoint(iterator=again).restore(path)
+    assert summaries(again) == expected != []
+
+
+def test_a_step_holds_the_same_clips_on_any_number_of_hosts(data_dir):
+    def steps(count: int) -> list[set]:
+        hosts = [
+            load(
+                data_dir,
+                batch_size=4 // count,
+                seed=5,
+                start=(0, 0),
+                num_epochs=3,
+                shard=(index, count),
+                drop_remainder=True,
+            ).as_numpy_iterator()
+            for index in range(count)
+        ]
+        return [
+            {
+                (video_id, *indices)
+                for batch in batches
+                for video_id, indices in zip(
+                    batch["video_id"], batch["frame_indices"].tolist(), strict=True
+                )
+            }
+            for batches in zip(*hosts, strict=True)
+        ]
+
+    assert len(steps(1)) == 3
+    assert steps(1) == steps(2) == steps(4)
+
+
+@pytest.mark.parametrize("start", [(0, 5), (-1, 0), (0, -1)])
+def test_a_start_must_be_a_batch_of_an_epoch(data_dir, start):
+    with pytest.raises(ValueError, match=rf"batch <= 4, got \({start[0]}, {start[1]}"):
+        load(data_dir, seed=1, start=start)
+
+
+def test_a_start_needs_an_index(streamed_dir):
+    with pytest.raises(ValueError, match="`start` must be None where there is no fram"):
+        load(streamed_dir, seed=1, start=(0, 0))
