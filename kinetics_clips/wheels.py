@@ -77,8 +77,8 @@ def require(name: str) -> None:
         )
 
 
-def _work_alone() -> None:
-    """Makes OpenCV do without threads in a process that was forked.
+def work_alone() -> None:
+    """Makes OpenCV do without threads, as in a process that was forked.
 
     It shares the work of a large frame with threads that the fork has not copied, and
     now and then waits for them for ever.
@@ -88,4 +88,4 @@ def _work_alone() -> None:
         set_num_threads(0)  # 1 would wait for those threads to end
 
 
-os.register_at_fork(after_in_child=_work_alone)
+os.register_at_fork(after_in_child=work_alone)

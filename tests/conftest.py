@@ -23,7 +23,7 @@ import tensorflow_datasets as tfds
 import kinetics_clips
 from kinetics_clips.command import synthetic
 from kinetics_clips.read import process_engine
-from kinetics_clips.read.process_engine import Processes
+from kinetics_clips.read.process_engine import ProcessEngine
 from kinetics_clips.store import frame_index
 from kinetics_clips.write import workers
 from kinetics_clips.write.annotations import Annotation
@@ -228,7 +228,7 @@ def index(data_dir) -> frame_index.FrameIndex:
     return frame_index.FrameIndex(frame_index.path_of(directory, "train"))
 
 
-def wait_for_processes() -> Processes:
+def wait_for_processes() -> ProcessEngine:
     """Returns the processes that decode, when they are ready to."""
     end = time.monotonic() + 60
     while time.monotonic() < end:

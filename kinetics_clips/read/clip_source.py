@@ -26,7 +26,7 @@ from kinetics_clips.read import (
     windows,
 )
 from kinetics_clips.read.assemble import RAISE, Clip, Clips, OnError, Place
-from kinetics_clips.read.decoding_process import Source
+from kinetics_clips.read.decoding_task import Source
 from kinetics_clips.read.epochs import SharedEpoch
 from kinetics_clips.read.windows import ClipSpec, Origin
 from kinetics_clips.store import datasets, frame_index
@@ -49,7 +49,8 @@ class ClipSource(_Source):
         source[17]["video"].shape
 
     Videos are numbered as they are stored. A source may be pickled, forked, and used by
-    many threads. An array that it has returned is never written to again.
+    many threads. An array that it has returned is never written to again; what you
+    write into it may be seen by processes that were forked since.
 
     Args:
       dataset: A TFDS name, the directory of a prepared dataset, or a builder.
@@ -89,6 +90,10 @@ class ClipSource(_Source):
         self.spec = spec
         self._seed = seed
         self._epoch = SharedEpoch()
+        if num_threads is not None and num_threads < 1:
+            raise ValueError(
+                f"`num_threads` must be at least 1 or None, got {num_threads}."
+            )
         self._num_threads = num_threads
         builder = datasets.find(dataset, data_dir)
         self._name = f"{builder.info.full_name}, {split}"
@@ -228,6 +233,8 @@ class ClipSource(_Source):
         Raises:
           ValueError: If the clips are not of one size. All others as `source[index]`.
         """
+        if key is not None and not 0 <= key < 1 << 63:
+            raise ValueError(f"`key` must be in [0, 2**63) or None, got {key}.")
         key = self._key() if key is None else key
         videos = [self._video(index) for index in indices]
         places = [(self._indexes[which], video) for which, video in videos]

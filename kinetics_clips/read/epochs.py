@@ -4,6 +4,7 @@ import mmap
 import multiprocessing.context
 import os
 import struct
+import weakref
 from multiprocessing import popen_forkserver, popen_spawn_posix, reduction
 from typing import Any
 
@@ -24,6 +25,7 @@ class SharedEpoch:
         if hasattr(os, "memfd_create"):
             self._descriptor = os.memfd_create("kinetics_clips", os.MFD_CLOEXEC)
             os.ftruncate(self._descriptor, _NUMBER.size)
+            weakref.finalize(self, os.close, self._descriptor).atexit = False
         self._memory = mmap.mmap(self._descriptor, _NUMBER.size)
         self.number = number
 
@@ -43,13 +45,10 @@ class SharedEpoch:
             return _attached, (reduction.DupFd(self._descriptor),)
         return SharedEpoch, (self.number,)
 
-    def __del__(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-
 
 def _attached(handle: Any) -> SharedEpoch:
     epoch = SharedEpoch.__new__(SharedEpoch)
     epoch._descriptor = handle.detach()
+    weakref.finalize(epoch, os.close, epoch._descriptor).atexit = False
     epoch._memory = mmap.mmap(epoch._descriptor, _NUMBER.size)
     return epoch

@@ -1,65 +1,35 @@
-"""Decodes batches of clips in other processes, so that this one's Python goes on.
+"""Decodes batches of clips in other processes, so that the caller can run Python.
 
-Threads that decode come back to Python for every frame, and wait for whatever else runs
-there; where a training loop does, they hardly run at all. Here the calling thread
-writes the tasks of a batch into a pipe, sleeps until the last one is done, and returns
-memory that the processes have filled.
-
-Nothing of this has a name that could be left over: memory and pipes are gone with the
-last process that has them open, and the processes end when the pipe of their parent is
-closed, however that ended. As in `threads`, no lock is held.
+Threads that decode come back to Python for every frame, and compete for its lock:
+beside a busy training loop they hardly run. Here the calling thread divides a batch
+into tasks, sleeps until the last one is done, and returns memory that the processes
+have filled.
 """
 
 import collections
 import contextlib
-import itertools
-import json
-import logging
-import mmap
 import os
-import pickle
 import select
-import socket
-import struct
-import subprocess
 import sys
-import time
 import weakref
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from kinetics_clips.read import decoding_process, fetch
-from kinetics_clips.read.arrays import ArrayPool
+from kinetics_clips.read import decoding_process, decoding_task, fetch
+from kinetics_clips.read.arrays import ArrayPool, Lent
 from kinetics_clips.read.assemble import Decoded
-from kinetics_clips.read.decoding_process import (
-    AT,
-    CHANNEL,
-    FORGET,
-    MEMORY,
-    NEWS,
-    READY,
-    SOURCE,
-    TASK,
+from kinetics_clips.read.decoding_pool import PATIENCE, DecodingPool
+from kinetics_clips.read.decoding_process import MEMORY, SIGNAL, SOURCE
+from kinetics_clips.read.decoding_task import (
+    OpenFile,
     Parts,
+    SharedMemory,
     Source,
     Task,
 )
 from kinetics_clips.store.frame_index import FrameIndexError, UnreadableVideoError
-
-_log = logging.getLogger(__name__)
-
-_CODE = """\
-import json, sys
-sys.path[:] = json.loads(sys.argv[2])
-from kinetics_clips.read import decoding_process
-decoding_process.main(*map(int, sys.argv[3:]))
-"""
-
-# Seconds after which a batch that is not done looks whether all processes live.
-_PATIENCE = 1
-_TIMEOUT = struct.pack("ll", _PATIENCE, 0)
 
 # Parts of the clips of a batch are tasks of their own where there are few clips for
 # many processes. Each draws the clip anew, and has at least so many frames.
@@ -68,148 +38,40 @@ _FRAMES_A_TASK = 16
 
 _MAX_FREE = 4  # pieces of memory that are kept for batches to come
 _MEMORY_STEP = 1 << 20  # bytes; batches of nearly one size fit into the same memory
-_MAX_DEATHS = 2  # of processes that were at the same task
+
+# Batches that a program may keep as they are. Each has open files; others are copied.
+_MAX_LENT = 32
+
+_MAX_DEATHS = 2  # of processes that were busy with the same task
 
 
-class _SharedMemory:
-    """Memory without a name, which other processes may map.
-
-    It does not count against the size of `/dev/shm`.
-
-    Attributes:
-      array: All of it, uint8 `[num_bytes]`.
-      descriptor: File descriptor by which others map it.
-      number: Number by which tasks refer to it.
-    """
-
-    def __init__(self, num_bytes: int):
-        self.descriptor = os.memfd_create("kinetics_clips", os.MFD_CLOEXEC)
-        weakref.finalize(self, os.close, self.descriptor).atexit = False
-        os.ftruncate(self.descriptor, num_bytes)
-        self.array = np.frombuffer(mmap.mmap(self.descriptor, num_bytes), np.uint8)
-        self.number = -1
-
-
-class _Channel(NamedTuple):
-    """A socket on which the processes tell that tasks are done.
+class _Signal(NamedTuple):
+    """An event (an eventfd) that processes signal when a batch is done.
 
     Attributes:
       number: Number by which tasks refer to it.
-      ours: The end on which this process listens.
+      file: The file on which this process waits.
     """
 
     number: int
-    ours: socket.socket
+    file: OpenFile
 
 
-class _Child:
-    """A process that decodes.
-
-    Args:
-      tasks: File descriptor of the pipe from which it takes tasks.
-      at: Memory in which it says what it is at.
-      place: Number of its place there.
-    """
-
-    def __init__(self, tasks: int, at: _SharedMemory, place: int):
-        self.place = place
-        self._is_ready = False
-        self._to_bury = collections.deque([None])
-        self.news, theirs = socket.socketpair()
-        # A process that hangs must not make this one hang.
-        self.news.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEOUT)
-        files = tasks, theirs.fileno(), at.descriptor
-        with theirs:
-            self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-c", _CODE),
-                    *(decoding_process.MARK, json.dumps(sys.path)),
-                    *map(str, files),
-                    str(place),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=files,
-            )
-
-    def is_ready(self) -> bool:
-        """Returns whether it takes tasks."""
-        if not self._is_ready:
-            with contextlib.suppress(OSError):
-                said = self.news.recv(len(READY), socket.MSG_DONTWAIT)
-                self._is_ready = said == READY
-        return self._is_ready
-
-    def tell(self, kind: bytes, number: int, descriptor: int | None) -> None:
-        """Tells of a thing that tasks will refer to by its number."""
-        files = [] if descriptor is None else [descriptor]
-        try:
-            socket.send_fds(self.news, [NEWS.pack(kind, number)], files)
-        except OSError:  # it hears nothing, and could do no task from now on
-            self.process.kill()
-
-    def may_be_buried(self) -> bool:
-        """Returns True once: to the thread that is to start another in its place."""
-        try:
-            self._to_bury.pop()
-        except IndexError:
-            return False
-        self.news.close()
-        return True
-
-
-class Processes:
-    """Processes that decode batches of clips; all sources of this one share them.
+class ProcessEngine:
+    """Reads batches in the processes of a pool.
 
     Args:
-      num_processes: Number of processes, which `start` starts.
+      pool: The pool.
     """
 
-    def __init__(self, num_processes: int):
-        self.num_processes = num_processes
-        self._children: dict[int, _Child] = {}
-        self._has_failed = False
-        self._numbers = itertools.count()
-        # What the processes know by its number: kind, and file descriptor.
-        self._things: dict[int, tuple[bytes, int]] = {}
-        self._forgotten: collections.deque[int] = collections.deque()
-        self._channels: collections.deque[_Channel] = collections.deque()
+    def __init__(self, pool: DecodingPool):
+        self.pool = pool
         self._memory = ArrayPool(_MAX_FREE, self._new_memory)
+        self._lent: weakref.WeakSet[Lent[SharedMemory]] = weakref.WeakSet()
+        self._signals: collections.deque[_Signal] = collections.deque()
         self._sources: weakref.WeakKeyDictionary[Source, int] = (
             weakref.WeakKeyDictionary()
         )
-        # (channel, number of the task) that a process was at when it ended.
-        self._deaths: list[tuple[int, int]] = []
-
-    def start(self) -> None:
-        """Starts the processes, and does not wait for them.
-
-        Raises:
-          OSError: If the system has no more files, memory or processes.
-        """
-        self._for_tasks, self._tasks = os.pipe()
-        os.set_blocking(self._tasks, False)
-        self._at = _SharedMemory(self.num_processes * AT.size)
-        for place in range(self.num_processes):
-            self._start(place)
-
-    def are_ready(self) -> bool:
-        """Returns whether all of them take tasks; never, where one cannot start."""
-        children = list(self._children.values())
-        for child in children:
-            if not child.is_ready() and child.process.poll() is not None:
-                self.fail(f"one cannot start (exit code {child.process.returncode})")
-        return (
-            not self._has_failed
-            and len(children) == self.num_processes
-            and all(child.is_ready() for child in children)
-        )
-
-    def fail(self, why: str) -> None:
-        """Makes everybody do without these processes, and says so once."""
-        if not self._has_failed:
-            _log.warning("Threads decode, and no processes: %s", why)
-        self._has_failed = True
 
     def read(
         self, source: Source, videos: Sequence[tuple[int, int]], key: int | None
@@ -224,7 +86,8 @@ class Processes:
 
         Returns:
           The clips, in memory that is used again when no array refers to it any more;
-          None where no video can be read, so that nobody knows the size of a clip.
+          None where no video can be read, so that nobody knows the size of a clip, or
+          where the pool has failed.
 
         Raises:
           RuntimeError: If processes end, one after the other, at the same clip.
@@ -232,186 +95,168 @@ class Processes:
         size = _clip_size(source, videos)
         if size is None:
             return None
+        try:
+            tasks = self._tasks(source, videos, key, size)
+            filled = self._fill(source, tasks)
+        except OSError as error:  # of no more files, or no more memory
+            self.pool.fail(error)
+            return None
+        if filled is None:
+            return None
+        errors: dict[int, Exception] = {}
+        for task in tasks:
+            problem = decoding_task.error_of(filled.errors[task.number])
+            if problem is not None:
+                errors.setdefault(task.clip, problem)
+        return Decoded(filled.video, filled.frame_indices.copy(), errors)
+
+    def _tasks(
+        self,
+        source: Source,
+        videos: Sequence[tuple[int, int]],
+        key: int | None,
+        size: tuple[int, int],
+    ) -> list[Task]:
         keys = (
             [key] * len(videos)
             if key is not None
             else np.random.default_rng().integers(1 << 63, size=len(videos)).tolist()
         )
-        num_parts = -(-_TASKS_A_PROCESS * self.num_processes // len(videos))
+        num_tasks = _TASKS_A_PROCESS * self.pool.num_processes
         num_frames = source.spec.num_windows * source.spec.length
-        num_parts = max(min(num_parts, num_frames // _FRAMES_A_TASK), 1)
+        num_parts = min(-(-num_tasks // len(videos)), num_frames // _FRAMES_A_TASK)
+        num_parts = max(num_parts, 1)
         template = Task(
-            number=0,
+            number=-1,
             num_tasks=len(videos) * num_parts,
-            channel=-1,
+            signal=-1,
             memory=-1,
             source=self._number_of(source),
             which=-1,
             video=-1,
             key=-1,
-            at=-1,
+            clip=-1,
             num_clips=len(videos),
             height=size[0],
             width=size[1],
-            part=0,
+            part=-1,
             num_parts=num_parts,
         )
-        tasks = [
+        return [
             template._replace(
-                number=at * num_parts + part,
+                number=clip * num_parts + part,
                 which=which,
                 video=video,
-                key=keys[at],
-                at=at,
+                key=keys[clip],
+                clip=clip,
                 part=part,
             )
-            for at, (which, video) in enumerate(videos)
+            for clip, (which, video) in enumerate(videos)
             for part in range(num_parts)
         ]
-        filled = self._fill(source, tasks)
-        errors: dict[int, Exception] = {}
-        for task in tasks:
-            error = decoding_process.error_of(filled.errors[task.number])
-            if error is not None:
-                errors.setdefault(task.at, error)
-        return Decoded(filled.video, filled.frame_indices.copy(), errors)
 
-    def _fill(self, source: Source, tasks: Sequence[Task]) -> Parts:
-        """Has tasks done, whose `channel` and `memory` are set here."""
-        self._tell_forgotten()
-        size = decoding_process.num_bytes(source.spec, tasks[0])
+    def _fill(self, source: Source, tasks: Sequence[Task]) -> Parts | None:
+        """Returns the memory of a batch when its tasks are done; None if they fail."""
+        size = decoding_task.num_bytes(source.spec, tasks[0])
         lent = self._memory.lend(-(-size // _MEMORY_STEP) * _MEMORY_STEP)
-        memory = lent.reshape(lent.memory.array.shape)
-        filled = decoding_process.parts(memory, source.spec, tasks[0])
-        filled.is_done[:] = False
-        decoding_process.clear(filled.errors)
+        lent.is_spoilt = True  # until all is well
+        number = lent.memory.number
+        filled = decoding_task.parts(
+            lent.reshape(lent.memory.array.shape), source.spec, tasks[0]
+        )
+        decoding_task.clear(filled)
         try:
-            channel = self._channels.pop()
+            signal = self._signals.pop()
         except IndexError:
-            channel = self._new_channel()
-        to_do = [
-            task._replace(channel=channel.number, memory=lent.memory.number)
-            for task in tasks
-        ]
-        is_sound = False
-        try:
-            is_sound = self._do(channel, to_do, filled.is_done)
-        finally:
-            # After a process has ended some tasks are done twice, and when this is
-            # interrupted they go on: others may still write, and tell of it.
-            lent.is_spoilt = not is_sound
-            if is_sound:
-                self._channels.append(channel)
-            else:
-                self._forgotten += [channel.number, lent.memory.number]
-        return filled
+            signal = self._new_signal()
+        was_done_once = self._do(
+            [task._replace(signal=signal.number, memory=number) for task in tasks],
+            filled.is_done,
+            signal,
+        )
+        self._signals.append(signal)
+        if was_done_once is None:
+            return None
+        if was_done_once:
+            lent.is_spoilt = False
+            self._lent.add(lent)
+            if len(self._lent) <= _MAX_LENT:
+                return filled
+        # What was done twice may still be written to, by who comes last.
+        return filled._replace(video=filled.video.copy(), errors=filled.errors.copy())
+
+    def _do(
+        self, tasks: Sequence[Task], is_done: np.ndarray, signal: _Signal
+    ) -> bool | None:
+        """Waits until tasks are done.
+
+        Returns:
+          Whether each was done once, as it should; None if the pool fails.
+
+        Raises:
+          RuntimeError: If processes end, one after the other, at the same task.
+        """
+        num_deaths = len(self.pool.deaths)
+        was_done_once = True
+        poll = select.poll()
+        poll.register(signal.file.descriptor, select.POLLIN)
+        self.pool.send(tasks)
+        while not is_done.all():
+            if poll.poll(PATIENCE * 1000):
+                with contextlib.suppress(BlockingIOError):
+                    os.eventfd_read(signal.file.descriptor)
+                continue
+            self.pool.look_after()
+            if self.pool.has_failed:
+                return None
+            if len(self.pool.deaths) > num_deaths:
+                num_deaths = len(self.pool.deaths)
+                was_done_once = False
+                self._require_lives(signal.number)
+                self.pool.send([task for task in tasks if not is_done[task.number]])
+        return was_done_once
+
+    def _require_lives(self, signal: int) -> None:
+        """Requires that processes have not ended too often at a task of a batch."""
+        for busy_with, number in collections.Counter(self.pool.deaths).items():
+            if busy_with[0] == signal and number >= _MAX_DEATHS:
+                raise RuntimeError(
+                    f"{number} processes that decode have ended, one after the other, "
+                    "at the same clip. Is there enough memory? The log says how they "
+                    "ended."
+                )
 
     def _number_of(self, source: Source) -> int:
         """Returns the number of a source, of which the processes are told once."""
         number = self._sources.get(source)
         if number is None:
-            pickled = pickle.dumps(source)
-            memory = _SharedMemory(len(pickled))
+            pickled = decoding_process.pickled(source)
+            memory = SharedMemory(len(pickled))
             memory.array[:] = np.frombuffer(pickled, np.uint8)
-            number = self._sources[source] = self._add(SOURCE, memory.descriptor)
-            weakref.finalize(source, self._forgotten.append, number).atexit = False
+            number = self.pool.add(SOURCE, memory.file)
+            self._sources[source] = number
+            # Its pages are needed for as long as tasks may refer to it.
+            weakref.finalize(source, self._forget, number, memory).atexit = False
         return number
 
-    def close(self) -> None:
-        """Closes, in a forked process, what keeps these processes from ending."""
-        with contextlib.suppress(AttributeError, OSError):  # not started, or not yet
-            os.close(self._tasks)
+    def _forget(self, number: int, *_: object) -> None:
+        self.pool.forget(number)
 
-    def _do(self, channel: _Channel, tasks: list[Task], is_done: np.ndarray) -> bool:
-        """Returns when all tasks are done: whether each was done once, as it should."""
-        num_deaths = len(self._deaths)
-        self._send(tasks)
-        missing = len(tasks)
-        is_sound = True
-        while missing if is_sound else not is_done.all():
-            with contextlib.suppress(BlockingIOError):
-                told = channel.ours.recv(max(missing, 1), socket.MSG_WAITALL)
-                missing -= len(told)
-            if missing or not is_sound:
-                self._bury()
-            if missing and len(self._deaths) > num_deaths:
-                num_deaths = len(self._deaths)
-                is_sound = False
-                self._require_lives(channel.number)
-                self._send([task for task in tasks if not is_done[task.number]])
-        return is_sound
-
-    def _send(self, tasks: Sequence[Task]) -> None:
-        at_once = select.PIPE_BUF // TASK.size  # which are written as a whole
-        for start in range(0, len(tasks), at_once):
-            message = b"".join(TASK.pack(*t) for t in tasks[start : start + at_once])
-            while True:
-                try:
-                    os.write(self._tasks, message)
-                    break
-                except BlockingIOError:  # there are others that wait
-                    self._bury()
-                    time.sleep(0.01)
-
-    def _bury(self) -> None:
-        """Starts processes in the place of those that have ended."""
-        for child in list(self._children.values()):
-            code = child.process.poll()
-            if code is None or not child.may_be_buried():
-                continue
-            _log.warning("A process that decodes has ended (exit code %d)", code)
-            at = AT.unpack_from(self._at.array.data, child.place * AT.size)
-            self._start(child.place)
-            self._deaths.append(at)
-
-    def _require_lives(self, channel: int) -> None:
-        """Requires that processes have not ended too often at a task of a channel."""
-        of_tasks = collections.Counter(self._deaths)
-        for (at_channel, _), number in of_tasks.items():
-            if at_channel == channel and number >= _MAX_DEATHS:
-                raise RuntimeError(
-                    f"Clips must be decoded without an end of the process, got "
-                    f"{number} that ended one after the other at the same clip. Is "
-                    "there enough memory? The log says how they ended."
-                )
-
-    def _start(self, place: int) -> None:
-        AT.pack_into(self._at.array.data, place * AT.size, -1, -1)
-        child = _Child(self._for_tasks, self._at, place)
-        self._children[place] = child  # it hears of what is added from now on
-        for number, (kind, descriptor) in list(self._things.items()):
-            child.tell(kind, number, descriptor)
-
-    def _new_memory(self, num_bytes: int) -> _SharedMemory:
-        memory = _SharedMemory(num_bytes)
-        memory.number = self._add(MEMORY, memory.descriptor)
-        weakref.finalize(memory, self._forgotten.append, memory.number).atexit = False
+    def _new_memory(self, num_bytes: int) -> SharedMemory:
+        memory = SharedMemory(num_bytes)
+        memory.number = self.pool.add(MEMORY, memory.file)
+        weakref.finalize(memory, self._forget, memory.number).atexit = False
         return memory
 
-    def _new_channel(self) -> _Channel:
-        ours, theirs = socket.socketpair()
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEOUT)
-        with theirs:
-            return _Channel(self._add(CHANNEL, theirs.fileno()), ours)
+    def _new_signal(self) -> _Signal:
+        file = OpenFile(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+        return _Signal(self.pool.add(SIGNAL, file), file)
 
-    def _add(self, kind: bytes, descriptor: int) -> int:
-        number = next(self._numbers)
-        self._things[number] = kind, os.dup(descriptor)
-        for child in list(self._children.values()):
-            child.tell(kind, number, descriptor)
-        return number
-
-    def _tell_forgotten(self) -> None:
-        while self._forgotten:
-            try:
-                number = self._forgotten.popleft()
-            except IndexError:  # another thread was faster
-                return
-            _, descriptor = self._things.pop(number, (FORGET, None))
-            if descriptor is not None:
-                os.close(descriptor)
-                for child in list(self._children.values()):
-                    child.tell(FORGET, number, None)
+    def leave_lent(self) -> None:
+        """Leaves memory that is lent now as it is, to whoever else will share it."""
+        for lent in list(self._lent):
+            lent.is_spoilt = True
+            lent.memory.leave()
 
 
 def _clip_size(
@@ -424,32 +269,39 @@ def _clip_size(
     return None
 
 
-_pools: dict[tuple[int, int], Processes] = {}
+_engines: dict[tuple[int, int], ProcessEngine] = {}
 
 
-def of_this_process(num_processes: int) -> Processes | None:
-    """Returns processes that decode for this one; None where there are none (yet).
+def of_this_process(num_processes: int) -> ProcessEngine | None:
+    """Returns an engine of this process, or None if there is none, or none ready yet.
 
-    They are started at the first call. There are none where the system has no memory
-    without a name.
+    Its processes are started at the first call. There are none where the system has no
+    anonymous memory, or Python is part of another program.
     """
-    if not hasattr(os, "memfd_create") or not sys.executable:
+    is_possible = hasattr(os, "memfd_create") and hasattr(os, "eventfd")
+    if not is_possible or not sys.executable or hasattr(sys, "frozen"):
         return None
-    new = Processes(num_processes)
-    pool = _pools.setdefault((os.getpid(), num_processes), new)
-    if pool is new:
+    new = ProcessEngine(DecodingPool(num_processes))
+    engine = _engines.setdefault((os.getpid(), num_processes), new)
+    if engine is new:
         try:
-            new.start()
+            engine.pool.start()
         except OSError as error:
-            new.fail(str(error))
-    return pool if pool.are_ready() else None
+            engine.pool.fail(error)
+    return engine if engine.pool.are_ready() else None
+
+
+def _leave_lent() -> None:
+    """Keeps what a forked process shares with this one as it is at the fork."""
+    for engine in list(_engines.values()):
+        engine.leave_lent()
 
 
 def _close_inherited() -> None:
     """Lets the processes of a parent end with it, and not with its forked child."""
-    for pool in _pools.values():
-        pool.close()
-    _pools.clear()
+    for engine in _engines.values():
+        engine.pool.close_inherited()
+    _engines.clear()
 
 
-os.register_at_fork(after_in_child=_close_inherited)
+os.register_at_fork(before=_leave_lent, after_in_child=_close_inherited)

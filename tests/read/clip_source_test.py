@@ -326,6 +326,14 @@ def test_what_is_no_index_is_an_error(data_dir):
             source(data_dir)[wrong]
 
 
+def test_arguments_out_of_range_are_errors(data_dir):
+    with pytest.raises(ValueError, match="`num_threads` must be at least 1 or None"):
+        source(data_dir, num_threads=0)
+    for key in (-1, 1 << 63):
+        with pytest.raises(ValueError, match=r"`key` must be in \[0, 2\*\*63\) or"):
+            source(data_dir).batch([0], key)
+
+
 def test_pytorch_gets_a_batch_in_one_call(data_dir):
     clips = source(data_dir, seed=1)
     several = clips.__getitems__([2, 0, 2])

@@ -1,8 +1,10 @@
+import concurrent.futures
 import gc
 import logging
 import multiprocessing
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,34 +18,36 @@ from conftest import numbers, wait_for_processes
 from processes import run_script
 
 from kinetics_clips import ClipSource, ClipSpec
-from kinetics_clips.read import decoding_process, process_engine
-from kinetics_clips.read.decoding_process import MARK, Source
-from kinetics_clips.read.process_engine import Processes
-from kinetics_clips.store.frame_index import FrameIndex
+from kinetics_clips.read import process_engine
+from kinetics_clips.read.decoding_pool import DecodingPool
+from kinetics_clips.read.decoding_process import MARK
+from kinetics_clips.read.decoding_task import Source
+from kinetics_clips.read.process_engine import ProcessEngine
+from kinetics_clips.store.frame_index import FrameIndex, FrameIndexError
 
 SPEC = ClipSpec(length=20, crop=64)
 
 
 @pytest.fixture
-def engine() -> Processes:
+def engine() -> ProcessEngine:
     return wait_for_processes()
 
 
 @pytest.fixture
 def own_engine():
     """Processes of the test alone, which it may kill."""
-    engine = Processes(2)
-    engine.start()
+    engine = ProcessEngine(DecodingPool(2))
+    engine.pool.start()
     end = time.monotonic() + 60
-    while not engine.are_ready():
+    while not engine.pool.are_ready():
         assert time.monotonic() < end
         time.sleep(0.01)
     yield engine
-    engine.close()
+    engine.pool.close_inherited()
 
 
-def pids(engine: Processes) -> list[int]:
-    return [child.process.pid for child in engine._children.values()]
+def pids(engine: ProcessEngine) -> list[int]:
+    return [process.pid for process in engine.pool._processes.values()]
 
 
 def assert_right(decoded, num_clips: int) -> None:
@@ -80,15 +84,15 @@ def test_memory_is_used_again_and_forgotten_when_it_is_not(index, own_engine):
     source = Source([index], ClipSpec(length=8))
     for key in range(30):
         own_engine.read(source, [(0, 0)], key)
-    assert len(own_engine._things) <= 3  # a source, a channel, a batch
+    assert len(own_engine.pool._things) <= 3  # a source, a channel, a batch
     del source
     gc.collect()
     large = Source([index], ClipSpec(length=400))
     kept = [own_engine.read(large, [(0, 0)], key) for key in range(7)]
     del kept, large
     gc.collect()
-    own_engine._tell_forgotten()
-    assert len(own_engine._things) <= 2 + process_engine._MAX_FREE
+    own_engine.pool._tell_forgotten()
+    assert len(own_engine.pool._things) <= 2 + process_engine._MAX_FREE
 
 
 def test_a_process_that_is_killed_costs_nothing(index, own_engine, caplog):
@@ -99,7 +103,7 @@ def test_a_process_that_is_killed_costs_nothing(index, own_engine, caplog):
         videos = [(0, video % 3) for video in range(9)]
         assert_right(own_engine.read(source, videos, number), 9)
     assert "A process that decodes has ended (exit code -9)" in caplog.text
-    assert len(own_engine._children) == 2
+    assert len(pids(own_engine)) == 2
 
 
 class DeadlyIndex(FrameIndex):
@@ -116,15 +120,13 @@ class DeadlyIndex(FrameIndex):
 
 def test_a_clip_that_ends_every_process_is_an_error(index, own_engine):
     source = Source([DeadlyIndex(index.path)], ClipSpec(length=8))
-    with pytest.raises(RuntimeError, match=r"got 2 that ended one after the other at"):
+    with pytest.raises(RuntimeError, match=r"^2 processes that decode have ended, one"):
         own_engine.read(source, [(0, 1), (0, 0), (0, 2)], 5)
     assert_right(own_engine.read(source, [(0, 1), (0, 2)], 5), 2)
 
 
 def test_others_batches_outlive_a_deadly_clip(index, own_engine):
     """In threads of their own, as tf.data reads them."""
-    import concurrent.futures
-
     deadly = Source([DeadlyIndex(index.path)], ClipSpec(length=8))
     good = Source([index], ClipSpec(length=8))
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
@@ -141,7 +143,7 @@ def test_others_batches_outlive_a_deadly_clip(index, own_engine):
 
 def test_processes_that_cannot_start_leave_it_to_threads(monkeypatch, data_dir, caplog):
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    monkeypatch.setattr(process_engine, "_pools", {})
+    monkeypatch.setattr(process_engine, "_engines", {})
     source = ClipSource("kinetics_clips/folder", "train", SPEC, data_dir=data_dir)
     end = time.monotonic() + 30
     with caplog.at_level(logging.WARNING):
@@ -153,12 +155,136 @@ def test_processes_that_cannot_start_leave_it_to_threads(monkeypatch, data_dir, 
     assert caplog.text.count("Threads decode") == 1
 
 
-def test_an_error_too_large_for_its_place_says_what_fits():
-    errors = np.zeros((1, 2048), np.uint8)
-    decoding_process._put_error(errors[0], ValueError("x" * 100_000))
-    error = decoding_process.error_of(errors[0])
-    assert isinstance(error, RuntimeError)
-    assert str(error).startswith("ValueError: xxx")
+def test_a_batch_may_have_any_number_of_clips(index, own_engine):
+    source = Source([index], ClipSpec(length=1))
+    for num_clips in (1, 700, 3000):
+        decoded = own_engine.read(source, [(0, 0)] * num_clips, num_clips)
+        assert_right(decoded, num_clips)
+
+
+def test_batches_that_are_kept_need_no_end_of_files(data_dir):
+    script = (
+        SCRIPT
+        + """
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))
+kept = [source.batch([0, 1]) for _ in range(150)]
+from kinetics_clips.command.synthetic import read_number
+for batch in kept:
+    for video, frames in zip(batch["video"], batch["frame_indices"]):
+        assert [read_number(frame) for frame in video] == frames.tolist()
+print(process_engine.of_this_process(2) is engine)
+"""
+    )
+    done = run_script(script, str(data_dir))
+    assert done.stdout.splitlines()[-1] == "True", done.stderr
+
+
+def test_a_process_that_cannot_be_replaced_leaves_it_to_threads(
+    index, own_engine, monkeypatch, caplog
+):
+    source = Source([index], ClipSpec(length=8))
+
+    def fail(slot):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(own_engine.pool, "_start", fail)
+    os.kill(pids(own_engine)[0], signal.SIGKILL)
+    os.kill(pids(own_engine)[1], signal.SIGKILL)
+    assert own_engine.read(source, [(0, 0), (0, 1)], 3) is None
+    assert not own_engine.pool.are_ready()
+    assert "Threads decode, and no processes: [Errno 11] Resource" in caplog.text
+
+
+def test_replacements_that_cannot_start_leave_it_to_threads(
+    index, own_engine, monkeypatch, caplog
+):
+    source = Source([index], ClipSpec(length=8))
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    for pid in pids(own_engine):
+        os.kill(pid, signal.SIGKILL)
+    assert own_engine.read(source, [(0, 0)], 3) is None
+    assert "one cannot start (exit code 1)" in caplog.text
+
+
+def test_a_process_that_dies_in_its_sleep_is_replaced(own_engine):
+    before = pids(own_engine)
+    os.kill(before[0], signal.SIGKILL)
+    end = time.monotonic() + 60
+    while not own_engine.pool.are_ready() or before[0] in pids(own_engine):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert before[1] in pids(own_engine)
+
+
+def test_a_late_process_does_not_write_into_what_was_returned(index, own_engine):
+    source = Source([index], ClipSpec(length=64))
+    stopped, killed = pids(own_engine)
+    videos = [(0, video % 3) for video in range(12)]
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        os.kill(stopped, signal.SIGSTOP)
+        result = pool.submit(own_engine.read, source, videos, 0)
+        time.sleep(0.05)
+        os.kill(killed, signal.SIGKILL)
+        # The stopped one may have a task, which nobody else is given: go on.
+        time.sleep(2)
+        os.kill(stopped, signal.SIGCONT)
+        decoded = result.result(timeout=60)
+    assert_right(decoded, 12)
+    decoded.video[:] = 7
+    own_engine.read(source, videos, 1)
+    assert (decoded.video == 7).all()
+
+
+def test_a_forked_process_keeps_the_batch_that_it_has(index, engine):
+    source = Source([index], ClipSpec(length=8))
+    batch = engine.read(source, [(0, 0), (0, 1)], 1).video
+    expected = batch.copy()
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if not child:
+        os.read(ours, 1)
+        os._exit(0 if (batch == expected).all() else 1)
+    del batch
+    for key in range(2, 12):
+        engine.read(source, [(0, 0), (0, 1)], key)
+    os.write(theirs, b"x")
+    assert os.waitpid(child, 0)[1] == 0
+    os.close(ours)
+    os.close(theirs)
+
+
+def test_an_index_that_is_gone_is_an_error_of_its_own_clips(
+    index, own_engine, tmp_path
+):
+    copy = tmp_path / "copy"
+    shutil.copytree(index.path.parent, copy)
+    gone = Source([FrameIndex(copy / index.path.name)], ClipSpec(length=8))
+    (copy / index.path.name).unlink()
+    (error,) = set(map(type, own_engine.read(gone, [(0, 0)], 1).errors.values()))
+    assert issubclass(error, FrameIndexError)
+    good = Source([index], ClipSpec(length=8))
+    assert_right(own_engine.read(good, [(0, 0), (0, 1)], 1), 2)
+    assert not own_engine.pool.deaths
+
+
+def test_a_default_timeout_of_sockets_is_not_ours(data_dir):
+    script = "import socket; socket.setdefaulttimeout(0.01)" + SCRIPT
+    script += "for _ in range(20): source.batch(range(3))\nprint(engine.pool.deaths)"
+    done = run_script(script, str(data_dir))
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+def test_a_short_program_ends_without_a_word(data_dir):
+    script = """
+import sys, kinetics_clips
+name = "kinetics_clips/folder"
+source = kinetics_clips.ClipSource(name, "train", data_dir=sys.argv[1])
+source.batch([0])
+"""
+    for _ in range(3):
+        done = run_script(script, str(data_dir))
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 SCRIPT = """
@@ -172,7 +298,7 @@ source = kinetics_clips.ClipSource(
 while not (engine := process_engine.of_this_process(2)):
     time.sleep(0.01)
 source._num_threads = 2
-print(*(child.process.pid for child in engine._children.values()), flush=True)
+print(*(process.pid for process in engine.pool._processes.values()), flush=True)
 """
 
 
@@ -260,11 +386,14 @@ def test_a_source_that_has_processes_can_be_pickled(data_dir, engine):
 
 def test_a_script_needs_no_guard(data_dir, tmp_path):
     """None of what stands in it runs again in the processes."""
-    script = tmp_path / "train.py"
-    script.write_text(SCRIPT + "print(source.batch([0, 1])['video'].shape)\n")
-    (tmp_path / "numpy.py").write_text("raise ImportError('not this one')")
+    (tmp_path / "scripts").mkdir()
+    script = tmp_path / "scripts/train.py"
+    added = f"import pathlib, sys; sys.path.append(pathlib.Path({str(tmp_path)!r}))\n"
+    script.write_text(added + SCRIPT + "print(source.batch([0, 1])['video'].shape)\n")
+    for name in ("json", "numpy", "signal"):  # where it runs, and not where it lies
+        (tmp_path / f"{name}.py").write_text("raise ImportError('not this one')")
     done = subprocess.run(
-        [sys.executable, "-P", script, str(data_dir)],
+        [sys.executable, script, str(data_dir)],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(Path.cwd())},
         capture_output=True,
