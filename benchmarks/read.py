@@ -12,6 +12,11 @@ a batch eight clips, uint8.
   array that is used again. Every way is a process of its own, warmed up for four
   seconds after its first batch; the ways take turns, `--rounds` times. Of what is not
   installed the table says so (`pip install torch torchcodec decord h5py`).
+- `busy`: with a main thread that counts in Python all the time: what is read, as a
+  share of what libjpeg-turbo decodes on one core beside nobody; and how fast the main
+  thread counts, as a share of its speed alone.
+- `cores`: how many cores one process keeps busy: decoders that sleep as long as real
+  ones work, so that they stand for cores, and the CPU time of all else.
 - `cold`: reading alone, after the shards were dropped from the page cache: the windows
   of all videos by the frame index, against the whole records; and both with decoding.
 - `scale`: how fast shards are indexed; and a split of 300,000 videos, whose shards are
@@ -34,7 +39,10 @@ import re
 import shutil
 import statistics
 import sys
+import tempfile
+import threading
 import time
+import unittest.mock
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -45,6 +53,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import generated
 import loky
 import numpy as np
+import psutil
 import sections
 import simplejpeg
 import tables
@@ -52,6 +61,8 @@ import tensorflow_datasets as tfds
 from tables import Row
 
 import kinetics_clips
+from kinetics_clips.read import process_engine
+from kinetics_clips.read.decoding_task import Source
 from kinetics_clips.store import frame_index, indexing
 from kinetics_clips.store.frame_index import FrameIndex
 
@@ -121,7 +132,13 @@ class Data(NamedTuple):
 
 
 def main() -> int:
-    measures = {"warm": _measure_warm, "cold": _measure_cold, "scale": _measure_scale}
+    measures = {
+        "warm": _measure_warm,
+        "busy": _measure_busy,
+        "cores": _measure_cores,
+        "cold": _measure_cold,
+        "scale": _measure_scale,
+    }
     parser = sections.parser(__doc__, measures)
     parser.add_argument("--rounds", type=int, default=3, help="(default: 3)")
     parser.add_argument("--seconds", type=float, default=4, help="a turn (default: 4)")
@@ -161,6 +178,45 @@ def _measure_warm(data: Data, args: argparse.Namespace) -> list[Row]:
         shares = [a / b for a, b in zip(rates[name], rates[_LIMIT], strict=True)]
         speed = f", {statistics.median(rates[name]):.0f} clips/s"
         rows.append(tables.ratio_row(name, shares, way.target, speed))
+    return rows
+
+
+def _measure_busy(data: Data, args: argparse.Namespace) -> list[Row]:
+    rows = []
+    for name in ("ClipSource.batch", "load_clips", "threads of this process"):
+        target = None if "threads" in name else 0.9
+        results = [
+            _run("busy", data, way=name, seconds=args.seconds)
+            for _ in range(args.rounds)
+        ]
+        for what in ("reading / one core's decoding", "the caller / alone"):
+            ratios = [result[what] for result in results]
+            rows.append(tables.ratio_row(f"{name}: {what}", ratios, target))
+    return rows
+
+
+def _measure_cores(data: Data, args: argparse.Namespace) -> list[Row]:
+    rows, one = [], 0.0
+    for num_processes in (1, 8, 16, 32):
+        results = [
+            _run("cores", data, num_processes=num_processes, seconds=args.seconds)
+            for _ in range(args.rounds)
+        ]
+        rate, parent, children = (
+            statistics.median(result[key] for result in results)
+            for key in ("rate", "parent", "children")
+        )
+        one = one or rate
+        share = rate / one / num_processes
+        rows.append(
+            Row(
+                f"{num_processes} sleeping decoders / as many times one",
+                f"{share:.2f}, {rate:.0f} clips/s; CPU a clip beside the decoder: "
+                f"{parent:.2f} ms here, {children:.2f} ms there",
+                ">= 0.85",
+                share >= 0.85,
+            )
+        )
     return rows
 
 
@@ -281,12 +337,13 @@ def _limit(data: Data) -> Iterator[int]:
     return _batches(read_clip, len(windows))
 
 
-def _source(data: Data, crop: int | None) -> Iterator[int]:
-    spec = kinetics_clips.ClipSpec(length=_LENGTH, crop=crop)
+def _source(data: Data, **spec) -> Iterator[float]:
+    """Yields clips of `_LENGTH` frames: of one with fewer, a part."""
+    spec = kinetics_clips.ClipSpec(**{"length": _LENGTH, **spec})
     source = kinetics_clips.ClipSource(_NAME, "train", spec, data_dir=data.indexed)
     for windows in _random_windows(len(source)):
         source.batch([video for video, _ in windows])
-        yield _BATCH
+        yield _BATCH * spec.length / _LENGTH
 
 
 def _load_clips(
@@ -487,8 +544,30 @@ _WAYS = {
     "load_clips, index, single clips": Way(
         functools.partial(_load_clips, crop=None, batch_size=None)
     ),
-    "ClipSource.batch": Way(functools.partial(_source, crop=None), 0.95),
-    f"ClipSource.batch, crop {_CROP}": Way(functools.partial(_source, crop=_CROP)),
+    "ClipSource.batch": Way(_source, 0.92),
+    **{
+        f"ClipSource.batch, {name}": Way(functools.partial(_source, **spec), target)
+        for name, target, spec in [
+            (f"crop {_CROP}", 0.92, {"crop": _CROP}),
+            (f"crop {_CROP}, flip", 0.88, {"crop": _CROP, "flip": True}),
+            (
+                f"area (0.08, 1) to {_CROP}, flip",
+                0.75,
+                {"area": (0.08, 1), "size": _CROP, "flip": True},
+            ),
+            (
+                "16 frames, area (0.08, 1) to 112, flip",
+                0.75,
+                {"length": 16, "area": (0.08, 1), "size": 112, "flip": True},
+            ),
+            ("128 short side", 0.85, {"size": 128}),
+            (
+                f"16 frames, stride 4, crop {_CROP}",
+                0.88,
+                {"length": 16, "stride": 4, "crop": _CROP},
+            ),
+        ]
+    },
     "load_clips, streaming": Way(
         functools.partial(_load_clips, crop=None, indexed=False), 0.8
     ),
@@ -536,6 +615,106 @@ def _rate_of(clips: Iterator[int], seconds: float) -> float:
     while time.perf_counter() < start + seconds:
         count += next(clips)
     return count / (time.perf_counter() - start)
+
+
+def _busy(data: Data, way: str, seconds: float) -> dict:
+    """Reads in a thread while the main one counts, and each of them alone."""
+    # libjpeg-turbo on one core, beside nobody.
+    with unittest.mock.patch.object(loky, "cpu_count", lambda: 1):
+        limit = _rate_of(_limit(data), seconds)
+    alone = _count(seconds)
+    if way == "threads of this process":
+        process_engine.of_this_process = lambda _: None
+    clips = _load_clips(data, crop=None) if way == "load_clips" else _source(data)
+    _rate_of(clips, 0)  # warms up
+    num_clips, is_over = 0, threading.Event()
+
+    def read() -> None:
+        nonlocal num_clips
+        while not is_over.is_set():
+            num_clips += next(clips)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    time.sleep(1)
+    before, start = num_clips, time.perf_counter()
+    counted = _count(seconds)
+    rate = (num_clips - before) / (time.perf_counter() - start)
+    is_over.set()
+    reader.join()
+    return {
+        "reading / one core's decoding": rate / limit,
+        "the caller / alone": counted / alone,
+    }
+
+
+def _count(seconds: float) -> float:
+    """Returns how far a loop of Python counts in a second."""
+    number, start = 0, time.perf_counter()
+    while time.perf_counter() < start + seconds:
+        for _ in range(1000):
+            number += 1
+    return number / (time.perf_counter() - start)
+
+
+_SLEEPING = """\
+import time
+
+def decode_jpeg_header(jpeg):
+    return {height}, {width}, "RGB", "420"
+
+def decode_jpeg(jpeg, *_, buffer, **__):
+    time.sleep({seconds})
+    return buffer
+"""
+
+
+def _cores(data: Data, num_processes: int, seconds: float) -> dict:
+    """Reads with decoders that sleep as long as real ones work; returns a clip's cost.
+
+    Of two batches at once, as `load_clips` has them.
+    """
+    index = data.index()
+    (jpeg,) = index.read(0, [0])
+    start = time.perf_counter()
+    for _ in range(500):
+        simplejpeg.decode_jpeg(jpeg)
+    length = (time.perf_counter() - start) / 500
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory, "simplejpeg.py").write_text(
+            _SLEEPING.format(height=_KIND.height, width=_KIND.width, seconds=length)
+        )
+        sys.path.insert(0, directory)
+        while not (engine := process_engine.of_this_process(num_processes)):
+            time.sleep(0.01)
+        source = Source([index], kinetics_clips.ClipSpec(length=_LENGTH))
+        rng = np.random.default_rng(0)
+
+        def read(_: int) -> None:
+            videos = rng.integers(len(index), size=_BATCH).tolist()
+            engine.read(source, [(0, video) for video in videos], None)
+
+        with ThreadPoolExecutor(2) as threads:
+            list(threads.map(read, range(2 * num_processes)))  # warms up
+            before = os.times()
+            children = _cpu_of_children()
+            start, num_batches = time.perf_counter(), 0
+            while time.perf_counter() < start + seconds:
+                list(threads.map(read, range(16)))
+                num_batches += 16
+            took = time.perf_counter() - start
+        num_clips = num_batches * _BATCH
+        after = os.times()
+        here = after.user + after.system - before.user - before.system
+        return {
+            "rate": num_clips / took,
+            "parent": 1e3 * here / num_clips,
+            "children": 1e3 * (_cpu_of_children() - children) / num_clips,
+        }
+
+
+def _cpu_of_children() -> float:
+    return sum(sum(child.cpu_times()[:2]) for child in psutil.Process().children(True))
 
 
 def _cold(data: Data, side: str) -> dict:
@@ -633,6 +812,8 @@ def _memory(field: str) -> int:
 
 _TASKS = {
     "rate": _rate,
+    "busy": _busy,
+    "cores": _cores,
     "cold": _cold,
     "index": _index,
     "open": _open,
