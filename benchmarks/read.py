@@ -663,8 +663,13 @@ import time
 def decode_jpeg_header(jpeg):
     return {height}, {width}, "RGB", "420"
 
+calls = 0
+
 def decode_jpeg(jpeg, *_, buffer, **__):
-    time.sleep({seconds})
+    global calls
+    calls += 1
+    if calls % 16 == 0:  # to sleep takes time of the processor too
+        time.sleep(16 * {seconds})
     return buffer
 """
 

@@ -77,8 +77,7 @@ class DecodingPool:
         """
         for_tasks, tasks = os.pipe()
         self._for_tasks, self._tasks = OpenFile(for_tasks), OpenFile(tasks)
-        for descriptor in (for_tasks, tasks):
-            os.set_blocking(descriptor, False)
+        os.set_blocking(tasks, False)
         self._busy_with = SharedMemory(self.num_processes * BUSY_WITH.size)
         # Of now: a replacement must not depend on where the program goes.
         self._path = [os.path.abspath(p) for p in sys.path if isinstance(p, str)]

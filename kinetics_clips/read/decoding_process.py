@@ -9,7 +9,6 @@ import contextlib
 import mmap
 import os
 import pickle
-import select
 import socket
 import struct
 import sys
@@ -123,7 +122,7 @@ def main(tasks: int, news: int, memory: int, slot: int) -> None:
     """Does tasks until the parent is gone.
 
     Args:
-      tasks: File descriptor of the pipe with tasks, which does not block.
+      tasks: File descriptor of the pipe with tasks.
       news: File descriptor of the socket.
       memory: File descriptor of the memory in which each process says what it is busy
         with.
@@ -140,23 +139,13 @@ def main(tasks: int, news: int, memory: int, slot: int) -> None:
             own.send(READY)
         except OSError:  # the parent is gone
             return
-        poll = select.poll()
-        poll.register(tasks, select.POLLIN)
-        poll.register(own, select.POLLIN)
-        while os.getppid() == parent:
-            poll.poll()
-            known.hear()
-            try:
-                message = os.read(tasks, TASK.size)
-            except BlockingIOError:  # another process has taken it
-                continue
-            if not message:
-                return
+        # The system wakes one process for a task, and it the next if there are more.
+        while (message := os.read(tasks, TASK.size)) and os.getppid() == parent:
             task = Task(*TASK.unpack(message))
             BUSY_WITH.pack_into(
                 busy_with, slot * BUSY_WITH.size, task.signal, task.number
             )
-            known.hear()  # what was told between the poll and the task
+            known.hear()
             _do(task, known.things)
             BUSY_WITH.pack_into(busy_with, slot * BUSY_WITH.size, *IDLE)
 

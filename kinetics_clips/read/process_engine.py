@@ -33,7 +33,7 @@ from kinetics_clips.store.frame_index import FrameIndexError, UnreadableVideoErr
 
 # Parts of the clips of a batch are tasks of their own where there are few clips for
 # many processes. Each draws the clip anew, and has at least so many frames.
-_TASKS_A_PROCESS = 4
+_TASKS_A_PROCESS = 2
 _FRAMES_A_TASK = 16
 
 _MAX_FREE = 4  # pieces of memory that are kept for batches to come
