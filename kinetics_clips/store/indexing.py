@@ -13,7 +13,7 @@ import loky
 import numpy as np
 import tensorflow_datasets as tfds
 
-from kinetics_clips import files, progress
+from kinetics_clips import files, progress, wording
 from kinetics_clips.store import datasets, tfrecords
 from kinetics_clips.store.frame_index import (
     BLOCK_BYTES,
@@ -186,9 +186,10 @@ def _index_shard(path: Path, frames: str, kinds: dict[str, str]) -> _Rows:
                     value = tfrecords.text(record.data, value)
                 features[name].append(value)
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        count = wording.count(len(records), "video", "videos")
         raise UnreadableVideoError(
-            f"{path} is damaged after {len(records)} videos: {error}. Restore it, or "
-            "build the dataset again."
+            f"{path} is damaged after {count}: {error}. Restore it, or build the "
+            "dataset again."
         ) from error
     return _Rows(
         Shard(path.name, len(records), status.st_size, status.st_mtime_ns),

@@ -363,7 +363,7 @@ def test_a_damaged_frame_is_an_error_that_names_it(directory):
         builder = tfds.builder_from_directory(str(directory))
         with pytest.raises(
             UnreadableVideoError,
-            match=rf"{shard.name} is damaged after 1 videos: the record at byte",
+            match=rf"{shard.name} is damaged after 1 video: the record at byte",
         ):
             indexing.build(builder)
 
