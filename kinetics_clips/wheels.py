@@ -29,15 +29,22 @@ class _Wheel(NamedTuple):
     purpose: str
     content: str  # something that its module must have
     extra: str = ""  # of this package, which installs it
+    title: str = ""  # what people call it
 
 
 _WHEELS = {
-    "apache_beam": _Wheel("apache-beam", "build on a cluster", "Pipeline", "beam"),
+    "apache_beam": _Wheel(
+        "apache-beam", "build on a cluster", "Pipeline", "beam", "Apache Beam"
+    ),
     "av": _Wheel("av", "decode videos", "open"),
     "cv2": _Wheel("opencv-python-headless", "scale frames", "resize"),
     "simplejpeg": _Wheel("simplejpeg", "encode and decode JPEGs", "decode_jpeg"),
     "tensorflow": _Wheel(
-        "tensorflow", "build a dataset, and to read one in tf.data", "data", "tf"
+        "tensorflow",
+        "build a dataset, and to read one in tf.data",
+        "data",
+        "tf",
+        "TensorFlow",
     ),
 }
 
@@ -68,11 +75,12 @@ def require(name: str) -> None:
     """
     if importlib.util.find_spec(name) is None:
         wheel = _WHEELS[name]
-        package = f"'kinetics-clips[{wheel.extra}]'" if wheel.extra else wheel.name
-        brings = f", which the extra [{wheel.extra}] brings," if wheel.extra else ""
+        package, where = wheel.name, ""
+        if wheel.extra:  # this package itself is on no index
+            package, where = f"'.[{wheel.extra}]'", " in a clone of kinetics_clips"
         raise ModuleNotFoundError(
-            f"The package {wheel.name}{brings} must be installed to {wheel.purpose}, "
-            f"got none. Install it: pip install {package}",
+            f"{wheel.title or wheel.name} is not installed: it is needed to "
+            f"{wheel.purpose}. Install it: pip install {package}{where}.",
             name=name,
         )
 

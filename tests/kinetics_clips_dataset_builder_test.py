@@ -152,7 +152,7 @@ def test_bad_videos_end_no_build(tmp_path, caplog):
         f"{at}empty.mp4": ("failed", "empty"),
         f"{at}text.mp4": ("failed", "not a video"),
         f"{at}bad\\xe9.mp4": ("failed", "unreadable name"),
-        "train/stray.mp4": ("unmatched", ""),
+        "train/stray.mp4": ("unmatched", "not in a class folder"),
         "val/a/empty.mp4": ("failed", "empty"),
     }
     for name in ("cut.mp4", "empty.mp4", "text.mp4", "bad\\xe9.mp4"):
@@ -230,7 +230,9 @@ def test_a_builder_can_build_again_with_other_classes(tmp_path):
         download_mode=tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS,
     )
     (tmp_path / "videos/val/stray.mp4").write_bytes(b"x")
-    with pytest.raises(ValueError, match=r"one annotated video of validation, got 0"):
+    with pytest.raises(
+        ValueError, match=r"one video in a class folder of validation, got none"
+    ):
         builder.download_and_prepare(download_config=config)
     write_tree(tmp_path / "videos", "val", {"a/two": 2})
     for names in (["a", "b"], ["a", "b", "c"]):
@@ -423,7 +425,7 @@ def test_a_damaged_archive_costs_what_lies_behind_the_damage(tmp_path, caplog):
     builder = build(root, tmp_path / "data")
     stored = ids_of(builder)
     assert 0 < len(stored) < 6
-    assert "1 archives could not be read to their end: train/a.tar" in caplog.text
+    assert "1 archive could not be read to the end: train/a.tar" in caplog.text
     assert statuses(builder)["train/a.tar"] == ("unmatched", "unreadable")
 
 

@@ -11,7 +11,7 @@ PACKAGE = Path(kinetics_clips.__file__).parent
 # From the ground up. A room imports itself and what is below its floor, so that `write`
 # and `read`, which share one, never import each other.
 FLOORS = [
-    {"version", "files", "progress", "wheels"},
+    {"version", "files", "progress", "wheels", "wording"},
     {"store"},
     {"write", "read"},
     {"show"},

@@ -167,12 +167,11 @@ for call in (
     done = run(tmp_path, "-c", script)
     lines = done.stdout.splitlines()
     assert lines == [
-        "The package tensorflow, which the extra [tf] brings, must be installed to "
-        "build a dataset, and to read one in tf.data, got none. Install it: pip "
-        "install 'kinetics-clips[tf]'"
+        "TensorFlow is not installed: it is needed to build a dataset, and to read one "
+        "in tf.data. Install it: pip install '.[tf]' in a clone of kinetics_clips."
     ] * 4 + [
-        "The package apache-beam, which the extra [beam] brings, must be installed to "
-        "build on a cluster, got none. Install it: pip install 'kinetics-clips[beam]'"
+        "Apache Beam is not installed: it is needed to build on a cluster. Install it: "
+        "pip install '.[beam]' in a clone of kinetics_clips."
     ], done.stderr
 
 
@@ -195,7 +194,7 @@ print(source[0]["video"].shape[0])
     done = run(tmp_path, "-c", script)
     assert done.stdout.splitlines()[-1:] == ["64"], done.stderr
     (error,) = (line for line in done.stderr.splitlines() if "error:" in line)
-    assert error.startswith("kinetics-clips: error: The package tensorflow, which the")
+    assert error.startswith("kinetics-clips: error: TensorFlow is not installed: it")
 
 
 def test_whole_wheels_are_what_they_are():

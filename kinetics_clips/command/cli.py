@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import tensorflow_datasets as tfds
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from kinetics_clips import progress, wheels
+from kinetics_clips import progress, wheels, wording
 from kinetics_clips.command import arguments, startup
 from kinetics_clips.kinetics_clips_dataset_builder import Builder
 from kinetics_clips.read.windows import ClipSpec
@@ -238,7 +238,8 @@ def _index(args: argparse.Namespace) -> int:
     builder = _find(args)
     for index in indexing.build(builder, args.num_workers):
         print(
-            f"Verified {len(index)} videos of {len(index.shards)} shards, and indexed "
+            f"Verified {wording.count(len(index), 'video', 'videos')} of "
+            f"{wording.count(len(index.shards), 'shard', 'shards')}, and indexed "
             f"their frames: {index.path}"
         )
     return 0
@@ -263,7 +264,8 @@ def _preview(args: argparse.Namespace) -> int:
         num_frames=args.num_frames,
     )
     shown.save(args.path)
-    print(f"{len(shown.clips)} clips of {builder.info.full_name}: {args.path}")
+    count = wording.count(len(shown.clips), "clip", "clips")
+    print(f"{count} of {builder.info.full_name}: {args.path}")
     return 0
 
 

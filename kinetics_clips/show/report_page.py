@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from kinetics_clips import files
+from kinetics_clips import files, wording
 from kinetics_clips.read import draw
 from kinetics_clips.read.encoded_frames import EncodedFrames
 from kinetics_clips.store import datasets, frame_index
@@ -28,6 +28,7 @@ _log = logging.getLogger(__name__)
 FILENAME = "build_report.html"
 
 GOOD, LOOK, BAD = "good", "look", "bad"
+NOTE = "note"  # neither good nor bad, and of no weight in the verdict
 
 _VERDICTS = {
     GOOD: "Fit to train on",
@@ -111,7 +112,7 @@ def write(builder: tfds.core.DatasetBuilder, rows: Sequence[Row]) -> Path:
     )
     environment.filters["size"] = check.size
     environment.filters["number"] = lambda n: f"{n:,}"
-    environment.filters["count"] = _count
+    environment.filters["count"] = wording.count
     page = environment.get_template("build_report.html").render(
         _contents(builder, rows)
     )
@@ -145,7 +146,7 @@ def findings(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> list[str]:
     """Returns what a person should know of a dataset, in lines."""
     stored = [row for row in rows if row.status == report.STORED]
     checks = _checks(rows, info)
-    found = [check.text for check in checks if check.level != GOOD]
+    found = [check.text for check in checks if check.level in (LOOK, BAD)]
     return [*found, *several_sizes(stored)]
 
 
@@ -199,7 +200,7 @@ def _contents(builder: tfds.core.DatasetBuilder, rows: Sequence[Row]) -> dict:
 
 def _worst(checks: Iterable[Check]) -> str:
     levels = {check.level for check in checks}
-    return next(level for level in (BAD, LOOK, GOOD) if level in levels)
+    return next((level for level in (BAD, LOOK) if level in levels), GOOD)
 
 
 def _checks(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> list[Check]:
@@ -232,8 +233,8 @@ def _checks(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> list[Check]:
         _MANY,
         [row for row in with_file if row.status == report.FAILED],
         with_file,
-        "Every video file could be decoded",
-        *["video files could not be decoded"] * 2,
+        "Every video file could be stored",
+        *["video files could not be stored"] * 2,
     )
     at_most(
         _MANY,
@@ -243,17 +244,18 @@ def _checks(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> list[Check]:
         "stored videos ends earlier than its header says",
         "stored videos end earlier than their headers say",
     )
-    short = f"less than {_SHORT} frames"
+    again = f"clips of {_SHORT} frames start again from the beginning"
+    short = f"fewer than {_SHORT} frames"
     at_most(
         _MANY_SHORT,
         [row for row in stored if int(row.num_frames) < _SHORT],
         stored,
         f"No stored video has {short}",
-        f"stored videos has {short}: a clip of {_SHORT} starts over",
-        f"stored videos have {short}: clips of {_SHORT} start over",
+        f"stored videos has {short}: {again}",
+        f"stored videos have {short}: {again}",
     )
     for text in several_sizes(stored):
-        checks.append(Check(GOOD, text[0].upper() + text[1:]))
+        checks.append(Check(NOTE, text[0].upper() + text[1:]))
     noted = [row for row in stored if row.notes]
     if noted:
         words = "stored videos has a note", "stored videos have a note"
@@ -273,14 +275,14 @@ def _checks(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> list[Check]:
         else:
             passed_over.append(row)
     if bad_rows:
-        count = _count(len(bad_rows), "bad row is", "bad rows are")
+        count = wording.count(len(bad_rows), "bad row is", "bad rows are")
         text = f"{count} skipped{_first(bad_rows)}"
         checks.append(Check(LOOK, text))
     for reason, names in not_read.items():
-        count = _count(len(names), "file is", "files are")
+        count = wording.count(len(names), "file is", "files are")
         checks.append(Check(LOOK, f"{count} passed over: {reason}{_first(names)}"))
     if archives:
-        count = _count(len(archives), "archive", "archives")
+        count = wording.count(len(archives), "archive", "archives")
         text = f"{count} could not be read to the end{_first(archives)}"
         checks.append(Check(LOOK, text))
     if not passed_over and (not_read or archives):
@@ -288,7 +290,7 @@ def _checks(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> list[Check]:
     at_most(
         _MANY,
         passed_over,
-        [row for row in rows if row.filename and row.reason != BAD_ROW],
+        [*with_file, *passed_over],  # the others have lines of their own
         "No video file is passed over",
         "video files is passed over",
         "video files are passed over",
@@ -308,7 +310,7 @@ def _share_checks(split: str, rows: Sequence[Row]) -> list[Check]:
     return [
         Check(
             level,
-            f"{num_stored:,} of {len(rows):,} annotated videos of {split} are stored "
+            f"{num_stored:,} of {len(rows):,} videos of {split} are stored "
             f"({_percent(share)})",
         )
     ]
@@ -334,7 +336,7 @@ def class_checks(
 
     def add(level: str, some: list[str], one: str, several: str) -> None:
         if some:
-            text = _count(len(some), one, several) + _first(some)
+            text = wording.count(len(some), one, several) + _first(some)
             checks.append(Check(level, text))
 
     if empty:
@@ -381,7 +383,9 @@ def class_checks(
                 f"classes of {split} have no video to train on",
             )
     if unlabelled := sum(row.split == _TRAIN and not row.label for row in rows):
-        text = _count(unlabelled, "video to train on has", "videos to train on have")
+        text = wording.count(
+            unlabelled, "video to train on has", "videos to train on have"
+        )
         checks.append(Check(LOOK, f"{text} no label"))
     return checks
 
@@ -422,7 +426,7 @@ def _splits(rows: Sequence[Row], info: tfds.core.DatasetInfo) -> list[dict]:
 def _named(rows: Iterable[Row], status: str) -> list[dict]:
     """Groups what has a reason by it, the largest group first, with the first names."""
     return _grouped(
-        (row.reason or "no annotation", row, row.detail)
+        (row.reason or report.NO_ANNOTATION, row, row.detail)
         for row in rows
         if row.status == status and (row.reason or status == report.UNMATCHED)
     )
@@ -613,10 +617,6 @@ def _percent(share: float) -> str:
     if percent == "0.0" and share > 0:
         percent = "under 0.1"
     return f"{percent.removesuffix('.0')} %"
-
-
-def _count(number: int, one: str, several: str) -> str:
-    return f"{number:,} {one if number == 1 else several}"
 
 
 def _first(names: Sequence[str]) -> str:

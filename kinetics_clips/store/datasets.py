@@ -10,7 +10,7 @@ from typing import TypeAlias
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import splits as splits_lib
 
-from kinetics_clips import files
+from kinetics_clips import files, wording
 from kinetics_clips.store import build_dirs
 
 _log = logging.getLogger(__name__)
@@ -156,7 +156,8 @@ def split_of(
     except (KeyError, NotImplementedError, ValueError) as error:
         reason = " ".join(str(error).split()).removesuffix(".")
         there = ", ".join(
-            f"{s.name} of {s.num_examples} videos" for s in splits.values()
+            f"{s.name} of {wording.count(s.num_examples, 'video', 'videos')}"
+            for s in splits.values()
         )
         raise ValueError(
             "`split` must be a split, or a part or a sum of splits, as in 'train', "
@@ -194,12 +195,19 @@ def _not_found(name: str, data_dir: str | os.PathLike[str] | None) -> FileNotFou
             f"`dataset` must be a directory with its {_INFO}, got {name}, below which "
             f"there is {', '.join(str(path.parent) for path in below)}."
         )
+    if Path(files.absolute(name)).exists():
+        return FileNotFoundError(
+            f"`dataset` must be a directory with its {_INFO}, got {name}, which is "
+            "there, but holds none. Name the directory of a version, such as "
+            "DIR/kinetics_clips/folder/2.0.0, or build the dataset with "
+            "`kinetics-clips build CONFIG --manual-dir DIR --data-dir DIR`."
+        )
+    there = f"there is {', '.join(built)}" if built else "that directory has no dataset"
     return FileNotFoundError(
         f"`dataset` must be a dataset that is built, or a directory with its "
-        f"dataset_info.json, got {name}, which is not in {root}: there is "
-        f"{', '.join(built) or 'nothing'}. Name one that is there, pass the `data_dir` "
-        "of another one, or build it with `kinetics-clips build CONFIG --manual-dir "
-        "DIR --data-dir DIR`."
+        f"{_INFO}, got {name}, which is not in {root}: {there}. Name one "
+        "that is there, pass the `data_dir` of another one, or build it with "
+        "`kinetics-clips build CONFIG --manual-dir DIR --data-dir DIR`."
     )
 
 

@@ -129,15 +129,8 @@ class FrameIndex:
             self._checksums = self._table("frame checksums", "<u4")
             self._first_frames = self._table("first frames", INT)
             self._records = self._table("records", INT)
-            self.features: dict[str, np.ndarray | Texts] = {
-                name: (
-                    Texts(
-                        self._table(f"{name} ends", INT),
-                        self._table(f"{name} bytes", BYTES),
-                    )
-                    if kind == TEXT
-                    else self._table(name, kind)
-                )
+            self.features = {
+                name: self._feature(name, kind)
                 for name, kind in description["features"].items()
             }
             self._require_consistent()
@@ -288,7 +281,8 @@ class FrameIndex:
             if magic.startswith(_FORMAT):
                 raise self._error(f"is of another version of this package: {magic!r}")
             raise ValueError(f"it must end with {MAGIC!r}, got {magic!r}")
-        description = self._read(size - TRAILER.size - length, length)
+        self._tables_end = size - TRAILER.size - length
+        description = self._read(self._tables_end, length)
         if google_crc32c.value(description) != checksum:
             raise ValueError("its description does not have its checksum")
         return json.loads(description.tobytes())
@@ -312,7 +306,7 @@ class FrameIndex:
         kind, offset, num_bytes, _ = self._tables[name]
         if kind != dtype:
             raise ValueError(f"{name} of {kind}, not {dtype}")
-        if not 0 <= offset <= offset + num_bytes <= len(self._content):
+        if not 0 <= offset <= offset + num_bytes <= self._tables_end:
             raise ValueError(f"{name} of {num_bytes} bytes at {offset}")
         return offset, num_bytes
 
@@ -327,13 +321,23 @@ class FrameIndex:
             raise ValueError(f"{name} does not have its checksum")
         return self._content[offset : offset + num_bytes].view(dtype)
 
+    def _feature(self, name: str, kind: str) -> np.ndarray | Texts:
+        if kind == TEXT:
+            ends = self._table(f"{name} ends", INT)
+            return Texts(ends, self._table(f"{name} bytes", BYTES))
+        if kind not in (INT, FLOAT):
+            raise ValueError(f"{name} is kept as {kind}")
+        return self._table(name, kind)
+
     def _require_consistent(self) -> None:
         """Requires that tables fit each other, in whatever way they were made."""
         num_videos = sum(shard.num_videos for shard in self.shards)
         for values in (self._records, self._first_frames[1:], *self.features.values()):
             if len(values) != num_videos:
                 raise ValueError(f"{num_videos} videos, and values of {len(values)}")
-        _, num_bytes = self._frames
+        offset, num_bytes = self._frames
+        if offset:
+            raise ValueError(f"frames begin at byte {offset}")
         _require_rising(self._first_frames, num_bytes // FRAME.itemsize)
         num_blocks = -(-num_bytes // BLOCK_BYTES)
         if len(self._checksums) != num_blocks or num_bytes % FRAME.itemsize:

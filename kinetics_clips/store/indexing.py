@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -12,7 +13,7 @@ import loky
 import numpy as np
 import tensorflow_datasets as tfds
 
-from kinetics_clips import files, progress
+from kinetics_clips import files, progress, wording
 from kinetics_clips.store import datasets, tfrecords
 from kinetics_clips.store.frame_index import (
     BLOCK_BYTES,
@@ -29,7 +30,13 @@ from kinetics_clips.store.frame_index import (
     path_of,
 )
 
+_log = logging.getLogger(__name__)
+
 _ALIGNMENT = 64
+
+# Tables of every index, whatever the features are.
+_FRAMES, _CHECKSUMS = "frames", "frame checksums"
+_FIRST_FRAMES, _RECORDS = "first frames", "records"
 
 # Bytes of shards under which one process does it all: others take a second to start.
 _MIN_PARALLEL_BYTES = 1 << 29
@@ -114,7 +121,27 @@ def _schema(features: tfds.features.FeaturesDict) -> tuple[str, dict[str, str]]:
             kinds[name] = INT
         elif np.dtype(info.np_dtype).kind == "f":
             kinds[name] = FLOAT
-    return frames, kinds
+    return frames, _without_colliding(kinds)
+
+
+def _without_colliding(kinds: dict[str, str]) -> dict[str, str]:
+    """Leaves out numbers whose table would have the name of another one."""
+    taken = {_FRAMES, _CHECKSUMS, _FIRST_FRAMES, _RECORDS}
+    for name, kind in kinds.items():
+        if kind == TEXT:
+            taken.update(_tables_of_text(name))
+    left_out = [name for name, kind in kinds.items() if kind != TEXT and name in taken]
+    if left_out:
+        _log.info(
+            "The frame index has other tables of these names, so that these features "
+            "are left out of it: %s",
+            ", ".join(map(repr, left_out)),
+        )
+    return {name: kind for name, kind in kinds.items() if name not in left_out}
+
+
+def _tables_of_text(name: str) -> tuple[str, str]:
+    return f"{name} ends", f"{name} bytes"
 
 
 class _Rows(NamedTuple):
@@ -159,9 +186,10 @@ def _index_shard(path: Path, frames: str, kinds: dict[str, str]) -> _Rows:
                     value = tfrecords.text(record.data, value)
                 features[name].append(value)
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        count = wording.count(len(records), "video", "videos")
         raise UnreadableVideoError(
-            f"{path} is damaged after {len(records)} videos: {error}. Restore it, or "
-            "build the dataset again."
+            f"{path} is damaged after {count}: {error}. Restore it, or build the "
+            "dataset again."
         ) from error
     return _Rows(
         Shard(path.name, len(records), status.st_size, status.st_mtime_ns),
@@ -209,17 +237,18 @@ def _write(path: Path, kinds: dict[str, str], shards: Iterable[_Rows]) -> None:
             for name, values in rows.features.items():
                 features[name] += values
         places: dict[str, tuple[str, int, int, int | None]]
-        places = {"frames": (BYTES, 0, file.tell(), None)}
+        places = {_FRAMES: (BYTES, 0, file.tell(), None)}
         tables = {
-            "frame checksums": _checksums(file),
-            "first frames": np.cumsum(np.concatenate(num_frames), dtype=INT),
-            "records": np.concatenate(records).astype(INT),
+            _CHECKSUMS: _checksums(file),
+            _FIRST_FRAMES: np.cumsum(np.concatenate(num_frames), dtype=INT),
+            _RECORDS: np.concatenate(records).astype(INT),
         }
         for name, kind in kinds.items():
             if kind == TEXT:
                 lengths = [0, *map(len, features[name])]
-                tables[f"{name} ends"] = np.cumsum(lengths, dtype=INT)
-                tables[f"{name} bytes"] = np.frombuffer(b"".join(features[name]), BYTES)
+                ends, content = _tables_of_text(name)
+                tables[ends] = np.cumsum(lengths, dtype=INT)
+                tables[content] = np.frombuffer(b"".join(features[name]), BYTES)
             else:
                 tables[name] = np.array(features[name], kind)
         for name, table in tables.items():

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import tensorflow_datasets as tfds
 
 from kinetics_clips.write.videos import (
-    AMBIGUOUS,
     BAD_ROW,
     DUPLICATE,
-    NO_ANNOTATION,
+    FOLDER,
+    UNKNOWN,
     Found,
     Split,
     Video,
@@ -82,18 +82,18 @@ def count(split: Split) -> dict[str, int]:
     """Counts what was found of a split.
 
     Returns:
-      Numbers of videos: `annotated`; `found`, those of them that have a file;
-      `missing`, those without; `empty`, those whose file has 0 bytes, and one count a
-      reason for all else that is known to be wrong with a file; `unlabelled`, annotated
-      without a class. Numbers of files: `unmatched`, named by no annotation or by
-      several, `duplicates`, of a video that has another file, and, if there are any,
-      `passed over`, which are not read. Numbers of rows, if there are any: `bad rows`,
-      which are skipped.
+      Numbers of videos: `annotated`, or in class folders; `found`, those of them that
+      have a file; `missing`, those without; `empty`, those whose file has 0 bytes, and
+      one count a reason for all else that is known to be wrong with a file;
+      `unlabelled`, annotated without a class. Numbers of files: `unmatched`, named by
+      no annotation or by several, or in no class folder; `duplicates`, of a video that
+      has another file, and, if there are any, `passed over`, which are not read.
+      Numbers of rows, if there are any: `bad rows`, which are skipped.
     """
     problems = Counter({"missing": 0, "empty": 0})
     problems.update(video.problem[0] for video in split.videos if video.problem)
     reasons = Counter(reason for reason, _ in split.unmatched.values())
-    num_unmatched = reasons[NO_ANNOTATION] + reasons[AMBIGUOUS]
+    num_unmatched = sum(reasons[reason] for reason in UNKNOWN)
     others = num_unmatched + reasons[DUPLICATE] + reasons[BAD_ROW]
     num_passed_over = reasons.total() - others
     return {
@@ -121,6 +121,8 @@ def table(split: Split, release: str) -> str:
         if what == _PASSED_OVER:
             files = {k: why for k, why in split.unmatched.items() if why[0] != BAD_ROW}
             reported = [summary_of_passed_over(files)]
+        if what == _ANNOTATED and release == FOLDER:
+            what = "in folders"
         lines.append(f"  {what:12}{number:>10,}   {'; '.join(reported)}".rstrip())
     return "\n".join(lines)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
+from kinetics_clips import wording
 from kinetics_clips.wheels import av
 
 # Enough to tell what a file is.
@@ -39,12 +40,15 @@ _OTHERS = (
     (b"7z\xbc\xaf", "a 7z archive"),
     (b"\x1f\x8b", "gzipped data"),
     (b"%PDF", "a PDF file"),
-    (b"ID3", "sound alone, an MP3 file"),
-    (b"fLaC", "sound alone, a FLAC file"),
+    (b"ID3", "only sound, an MP3 file"),
+    (b"fLaC", "only sound, a FLAC file"),
     (b"#EXTM3U", "a playlist, which names files and holds none"),
     (b"{", "JSON text"),
     (b"<", "a web page, or other marked up text"),
 )
+
+# How FFmpeg names its formats of pictures that follow each other, or of a single one.
+_PICTURES = "_pipe"
 
 # FFmpeg's containers whose header says for how long all streams together last.
 _WITH_DURATION = frozenset({"asf", "flv", "mxf", "nut", "rm", "wtv"})
@@ -131,7 +135,7 @@ def opened(file: BinaryIO) -> Iterator["Video"]:
     try:
         container = _open(file, _FORMATS)
     except (av.FFmpegError, ValueError) as error:
-        detail = f"{size} bytes, {_what_it_is(file) or in_words(error)}"
+        detail = _what_it_is(file, size) or f"{_bytes(size)}, {in_words(error)}"
         raise VideoError("not a video", detail) from error
     num_packets: Counter[int] = Counter()
     if len(_without_covers(container)) > 1:
@@ -186,9 +190,7 @@ class Video:
     ):
         streams = _without_covers(container)
         if not streams:
-            covers = " but a cover" if container.streams.video else ""
-            detail = f"no video stream{covers} in its {num_bytes} bytes"
-            raise VideoError("not a video", detail)
+            raise VideoError("not a video", _without_video(container, num_bytes))
         known = [stream for stream in streams if stream.codec_context is not None]
         if not known:
             detail = "its codec is unknown, or has no decoder"
@@ -242,7 +244,9 @@ class Video:
                 f"{self._num_streams} video streams: number {number} is stored"
             )
         if self._num_damaged:
-            notes.append("packets that do not decode: their frames are missing")
+            # Not how many: the report puts videos with equal notes together.
+            lost = "some packets could not be decoded"
+            notes.append(f"{lost}: their frames are missing")
         return notes
 
     def _packets(self) -> Iterator["av.Packet"]:
@@ -377,31 +381,49 @@ def _end_of_tags(file: BinaryIO) -> int | None:
     return size if int.from_bytes(file.read(4)[1:], "big") == length - 11 else None
 
 
-def _what_it_is(file: BinaryIO) -> str:
+def _without_video(container: "av.container.InputContainer", size: int) -> str:
+    """Returns what a file holds that has no video; covers are none."""
+    has_sound = bool(container.streams.audio)
+    if container.streams.video:
+        return f"only {'sound and ' if has_sound else ''}a cover picture"
+    return "no video in it, only sound" if has_sound else f"{_bytes(size)}, no video"
+
+
+def _bytes(number: int) -> str:
+    return wording.count(number, "byte", "bytes").replace(",", "")
+
+
+def _what_it_is(file: BinaryIO, size: int) -> str:
     """Returns what a file is that is no video, or nothing where that is unknown."""
     file.seek(0)
     head = file.read(512)
     if not head.strip(b"\0"):
-        return "zeros at its start: was it downloaded to the end?"
+        return f"{_bytes(size)}, zeros at its start: was it downloaded to the end?"
     if head[4:8] == b"ftyp":
-        return "an MP4 file without its index (moov): cut off, or still being written"
+        what = "an MP4 file without its index (moov)"
+        return f"{_bytes(size)}, {what}: cut off, or still being written"
     for start, what in _OTHERS:
         if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(start):
-            return what
+            return f"{_bytes(size)}, {what}"
     if head.isascii():
-        return "text"
+        return f"a text file of {_bytes(size)}"
     file.seek(0)
     try:
         with _open(io.BytesIO(file.read(_PROBED_BYTES)), None) as container:
+            name = container.format.name
+            if name.endswith(_PICTURES):
+                kind = name.removesuffix(_PICTURES).upper()
+                article = "an" if kind[0] in "AEFHILMNORSX" else "a"
+                return f"{article} {kind} picture, not a video"
             if container.streams.video:
                 return (
-                    f"which FFmpeg takes for {container.format.name} "
+                    f"{_bytes(size)}, which FFmpeg takes for {name} "
                     f"({container.format.long_name}); wrap it: ffmpeg -i FILE -c copy "
                     "FILE.mkv, or without -c copy"
                 )
     except (av.FFmpegError, ValueError):  # nor does FFmpeg know it
         return ""
-    return "sound alone, or nothing that is shown"
+    return "no video in it, only sound"
 
 
 def in_words(error: Exception) -> str:

@@ -155,7 +155,9 @@ def _of_stream(
     """Returns the width of a pixel by its height, and what to know of all frames."""
     notes = []
     if (transfer := int(stream.codec_context.color_trc)) in _HDR:
-        notes.append(f"HDR ({_HDR[transfer]}): stored without tone mapping, looks pale")
+        notes.append(
+            f"HDR ({_HDR[transfer]}): stored without tone mapping, colours look pale"
+        )
     aspect = stream.sample_aspect_ratio or Fraction(1)
     ratio = f"{aspect.numerator}:{aspect.denominator}"
     if not 1 / _MAX_PIXEL_ASPECT <= aspect <= _MAX_PIXEL_ASPECT:

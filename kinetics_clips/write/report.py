@@ -5,7 +5,7 @@ import dataclasses
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,8 @@ FILENAME = "build_report.csv"
 
 STORED, FOUND, FAILED, UNMATCHED = "stored", "found", "failed", "unmatched"
 TRUNCATED = "truncated"
+
+NO_ANNOTATION = "no annotation"  # for a person, where the reason is empty
 
 _MAX_REASONS = 3  # that are named in a line
 
@@ -235,12 +237,25 @@ def summary(rows: Iterable[Row]) -> str:
 
 
 def _totals_in_words(rows: Iterable[Row]) -> Iterator[str]:
-    for split, counts in totals(rows).items():
-        reasons = ", ".join(f"{n} {reason}" for reason, n in counts["reasons"].items())
-        yield (
-            f"{split or 'no split'}: {counts[STORED]} stored, {counts[FAILED]} failed, "
-            f"{counts[UNMATCHED]} unmatched" + (f" ({reasons})" if reasons else "")
+    by_split: dict[str, list[Row]] = {}
+    for row in rows:
+        by_split.setdefault(row.split, []).append(row)
+    for split, mine in by_split.items():
+        counts = ", ".join(
+            _count_in_words([row for row in mine if row.status == status], status)
+            for status in (STORED, FAILED, UNMATCHED)
         )
+        yield f"{split or 'no split'}: {counts}"
+
+
+def _count_in_words(rows: Sequence[Row], status: str) -> str:
+    """Returns how many rows of a status there are, and for what reasons."""
+    nameless = "" if status == STORED else NO_ANNOTATION
+    reasons = Counter(row.reason or nameless for row in rows)
+    listed = ", ".join(f"{n:,} {reason}" for reason, n in reasons.items() if reason)
+    if listed and status == STORED:
+        listed = f"of which {listed}"
+    return f"{len(rows):,} {status}" + (f" ({listed})" if listed else "")
 
 
 def _names(video: Video) -> tuple[str, str, str, str]:

@@ -13,7 +13,7 @@ from collections.abc import Container, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeAlias, TypeVar
 
-from kinetics_clips import progress
+from kinetics_clips import progress, wording
 from kinetics_clips.write import archives
 from kinetics_clips.write.archives import is_archive as is_archive
 
@@ -250,15 +250,17 @@ def _list_files(root: Path, bar: progress.Bar) -> Listing:
         _log.info("%s: not named like videos, passed over: %s", root, counts)
     if walk.links:
         _log.warning(
-            "%s: %d links to folders are not followed: %s",
+            "%s: %s not followed: %s",
             root,
-            len(walk.links),
+            wording.count(
+                len(walk.links), "link to a folder is", "links to folders are"
+            ),
             as_utf8(in_utf8(", ".join(walk.links[:3]))),
         )
     if damaged:
         _log.warning(
-            "%d archives could not be read to their end: %s",
-            len(damaged),
+            "%s could not be read to the end: %s",
+            wording.count(len(damaged), "archive", "archives"),
             ", ".join(
                 f"{file.filename} ({file.problem[1]})"
                 for file in damaged[:3]

@@ -93,10 +93,11 @@ class Clock:
         """
         notes = []
         if self.num_leaps:
-            leap = f"times that leap by over {MAX_GAP:.0f} s, or back"
-            notes.append(f"{leap}: gaps are left out")
+            leap = f"the time jumps by more than {MAX_GAP:.0f} s, or backwards"
+            notes.append(f"{leap}: the gap was left out")
         if self._are_shared():
-            notes.append("frames that share their times: the header's rate is taken")
+            same = "several frames have the same time"
+            notes.append(f"{same}: the frame rate is taken from the header")
         low, high = _CAMERA_RATES
         if fps and not low <= fps <= high:
             notes.append(f"{fps:.3g} frames a second, a rate that no camera has")

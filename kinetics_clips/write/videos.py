@@ -11,6 +11,7 @@ from collections.abc import Container, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from kinetics_clips import wording
 from kinetics_clips.write import annotations, archives, sources, tables
 from kinetics_clips.write.annotations import SPLITS, Annotation, Labels
 from kinetics_clips.write.sources import File, as_utf8
@@ -42,13 +43,19 @@ _LAYOUTS = {
 # `File.problem` does not tell.
 NO_ANNOTATION, AMBIGUOUS, DUPLICATE = "", "ambiguous", "duplicate"
 LEFTOVER = "leftover"
+NOT_IN_CLASS, NOT_IN_SPLIT = "not in a class folder", "not below train, val or test"
 BAD_ROW = "bad row"  # of a table, named as `train.csv:17`
 _MEANINGS = {
-    NO_ANNOTATION: "no annotation names them",
-    AMBIGUOUS: "more than one annotation may name them",
+    NO_ANNOTATION: "not named by an annotation",
+    AMBIGUOUS: "more than one annotation may be meant",
+    NOT_IN_CLASS: "not in a class folder (train/<class>/...)",
+    NOT_IN_SPLIT: NOT_IN_SPLIT,
     DUPLICATE: "another file of the same video is used",
-    LEFTOVER: "the video that was downloaded by way of them lies beside them",
+    LEFTOVER: "left over from the download of a video that is there",
 }
+
+# Of files that could be read, if it were known what they show.
+UNKNOWN = frozenset({NO_ANNOTATION, AMBIGUOUS, NOT_IN_CLASS, NOT_IN_SPLIT})
 
 # What `yt-dlp` makes on its way to `ID.mp4`, and programs that copy or get it again.
 _LEFTOVER = re.compile(r"(.+)\.(f[0-9]{1,4}(-[\w-]+)?|fhls-[\w-]+|fdash-[\w-]+|temp)")
@@ -116,7 +123,8 @@ class Split:
       videos: Every annotated video, in the order of a hash of its id, so that any
         prefix is a fair sample of classes.
       unmatched: Files that are passed over, by their names below the root, and why, as
-        `(reason, detail)`. The reason is "" where no annotation names a video,
+        `(reason, detail)`. The reason is "" where no annotation names a video, `not in
+        a class folder` or `not below train, val or test` in a tree of class folders,
         `ambiguous` where several may, `duplicate` where another file of the same video
         is used, `leftover` of a download that is there, or that of a file that is not
         read, as in `sources.Listing.passed_over`.
@@ -175,7 +183,7 @@ def find(root: Path, release: str, skip_bad_rows: bool = False) -> Found:
     else:
         found = _find_kinetics(root, release, skip_bad_rows)
     for split in found.splits:
-        _log_split(split)
+        _log_split(split, release)
     if release == FOLDER:
         _log_classes(found)
     _log_unmatched("of no split", found.unmatched)
@@ -194,11 +202,17 @@ def require_videos(found: Found, root: Path, release: str) -> None:
         unmatched = unmatched or found.unmatched
         num_rows = sum(reason == BAD_ROW for reason, _ in unmatched.values())
         kinds = summary_of_passed_over(unmatched, advise=True)
+        wanted = f"annotated video of {names}"
+        num_annotated = sum(len(split.videos) for split in splits)
+        got = wording.count(num_annotated, "annotation", "annotations")
+        if release == FOLDER:
+            wanted, got = f"video in a class folder of {names}", "none"
+        others = wording.count(
+            len(unmatched) - num_rows, "other video file", "other video files"
+        )
         raise ValueError(
-            f"{root} must hold at least one annotated video of {names}, got "
-            f"{sum(len(split.videos) for split in splits)} annotations and "
-            f"{len(unmatched) - num_rows} other video files{_first(unmatched)}"
-            f"{f' ({kinds})' if kinds else ''}; it holds "
+            f"{root} must hold at least one {wanted}, got {got} and {others}"
+            f"{_first(unmatched)}{f' ({kinds})' if kinds else ''}; it holds "
             f"{_listing(root)}.\nExpected, with videos that end in "
             ".mp4, .mkv, .webm, .avi, .mov, .mpg or the like:\n"
             f"{layout(release)}"
@@ -217,7 +231,7 @@ def summary_of_passed_over(
     counts = Counter(
         f"{reason}, {detail}" if advise else reason
         for reason, detail in unmatched.values()
-        if reason not in (NO_ANNOTATION, AMBIGUOUS, DUPLICATE)
+        if reason not in UNKNOWN and reason != DUPLICATE
     )
     listed = (f"{count:,} {what}" for what, count in counts.most_common(10))
     return ("; " if advise else ", ").join(listed)
@@ -245,7 +259,8 @@ def _find_folders(root: Path) -> Found:
                 notes = (*notes, NESTED)
             matched[split].append(Video(annotation, file, notes))
         else:
-            unmatched[split or NO_SPLIT][file.filename] = (NO_ANNOTATION, "")
+            reason = NOT_IN_CLASS if split else NOT_IN_SPLIT
+            unmatched[split or NO_SPLIT][file.filename] = (reason, "")
     for file, why in leftovers:
         unmatched[_place(file)[0] or NO_SPLIT][file.filename] = why
     for table in filter(_may_be_table, listing.tables):
@@ -440,13 +455,14 @@ def _read_tables(
                 table[annotation.video_id] = annotation
     if num_repeated:
         _log.warning(
-            "%d videos are annotated more than once; the first row of each counts",
-            num_repeated,
+            "%s more than once; the first row of each counts",
+            wording.count(num_repeated, "video is annotated", "videos are annotated"),
         )
     if not skip_bad_rows:
         annotations.require_no_bad_rows(bad_rows)
     elif bad_rows:
-        _log.warning("%d bad rows are skipped: %s ...", len(bad_rows), bad_rows[0])
+        count = wording.count(len(bad_rows), "bad row is", "bad rows are")
+        _log.warning("%s skipped: %s ...", count, bad_rows[0])
     for row in bad_rows:
         name = f"{_below(row.path, root)}:{row.line}"
         not_read[row.split or NO_SPLIT][name] = (BAD_ROW, row.problem)
@@ -612,13 +628,17 @@ def _rank(file: File) -> tuple:
     return file.problem is not None, not replaced, file.name
 
 
-def _log_split(split: Split) -> None:
-    _log.info(
-        "%s: %d of %d annotated videos found",
-        split.name,
-        split.num_found,
-        len(split.videos),
-    )
+def _log_split(split: Split, release: str) -> None:
+    if release == FOLDER:
+        count = wording.count(split.num_found, "video", "videos")
+        _log.info("%s: %s in class folders", split.name, count)
+    else:
+        _log.info(
+            "%s: %d of %s found",
+            split.name,
+            split.num_found,
+            wording.count(len(split.videos), "annotated video", "annotated videos"),
+        )
     missing = [video.annotation.video_id for video in split.videos if not video.file]
     if missing:
         _log.warning(
@@ -631,9 +651,8 @@ def _log_split(split: Split) -> None:
     for note, meaning in _NOTES.items():
         names = [video.filename for video in split.videos if note in video.notes]
         if names:
-            _log.warning(
-                "%s: %d videos %s%s", split.name, len(names), meaning, _first(names)
-            )
+            what = wording.count(len(names), f"video: {note}", f"videos {meaning}")
+            _log.warning("%s: %s%s", split.name, what, _first(names))
     _log_unmatched(split.name, split.unmatched)
     kinds = summary_of_passed_over(split.unmatched)
     if kinds and not split.num_found:
@@ -666,13 +685,14 @@ def _log_unmatched(split: str, unmatched: dict[str, tuple[str, str]]) -> None:
     for reason, details in by_reason.items():
         if reason in (*sources.SAID, BAD_ROW):
             continue
-        meaning = _MEANINGS.get(reason)
-        if meaning:
-            what = f"video files are passed over, because {meaning}"
+        if reason in _MEANINGS:
+            why = _MEANINGS[reason]
+            count = wording.count(len(details), "video file is", "video files are")
         else:
             ((advice, _),) = Counter(details.values()).most_common(1)
-            what = f"files are passed over: {reason} ({advice})"
-        _log.warning("%s: %d %s%s", split, len(details), what, _first(details))
+            why = f"{reason} ({advice})"
+            count = wording.count(len(details), "file is", "files are")
+        _log.warning("%s: %s passed over: %s%s", split, count, why, _first(details))
 
 
 def _listing(directory: Path) -> str:

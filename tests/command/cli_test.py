@@ -69,14 +69,14 @@ def test_a_build_is_quiet_where_there_is_no_terminal(tmp_path, videos):
     assert done.returncode == 0
     assert re.sub(r" in \d\d:\d\d", "", done.stderr).splitlines() == [
         "scan: 3 files",
-        "INFO train: 3 of 3 annotated videos found",
+        "INFO train: 3 videos in class folders",
         "sample: 3 of 3 videos, 1 failed",
         "INFO train: 3 videos are taken",
-        "WARNING train: train/a/bad.mp4: not a video (8 bytes, text)",
+        "WARNING train: train/a/bad.mp4: not a video (a text file of 8 bytes)",
         "encode train: 3 of 3 videos, 1 failed",
         "write train: 2 of 2 videos",
         "index train: 1 of 1 shards",
-        "INFO train: 2 stored, 1 failed, 0 unmatched (1 not a video)",
+        "INFO train: 2 stored, 1 failed (1 not a video), 0 unmatched",
     ]
     assert "Downloading" not in done.stdout
 
@@ -106,7 +106,7 @@ def test_build_stops_at_what_is_there(tmp_path, videos, capsys):
     wrong = ["--manual-dir", videos / "train", *options[2:], "--overwrite"]
     code, _, err = run("build", "folder", *wrong, capsys=capsys)
     assert code == 1
-    assert "must hold at least one annotated video of any split" in err
+    assert "must hold at least one video in a class folder of any split" in err
     assert report.stat().st_ino == before
 
     write_tree(videos, "train", {"c/three": 5})
@@ -126,7 +126,7 @@ def test_build_takes_frames_as_they_are(tmp_path, videos, capsys):
     [
         (["--manual-dir", "{tmp}/nowhere"], "must be a directory with videos, got"),
         (["--manual-dir", "{tmp}/empty"], "must be a directory with videos, got"),
-        (["--manual-dir", "{tmp}/videos/train"], "annotated video of any split, got 0"),
+        (["--manual-dir", "{tmp}/videos/train"], "of any split, got none"),
         (
             ["--manual-dir", "{tmp}", "--fps", "0"],
             "`--fps` must be a number in (0, 1000], got",
@@ -465,7 +465,7 @@ def test_check_decodes_all_and_names_the_bad(tmp_path, capsys, caplog):
     options += ["--decode", "--report", report_file]
     code, out, _ = run("check", "folder", *options, capsys=capsys)
     assert code == 0
-    assert "train: 3 stored, 1 failed, 0 unmatched (1 not a video)" in out
+    assert "train: 3 stored, 1 failed (1 not a video), 0 unmatched" in out
     assert "train/a/bad.mp4: not a video" in caplog.text
     rows = [line.split(",") for line in report_file.read_text().splitlines()]
     assert ["train/a/bad.mp4", "failed", "not a video"] in [row[3:6] for row in rows]
@@ -486,8 +486,8 @@ def test_videos_that_all_fail_are_told_with_the_reason_first(tmp_path, capsys):
         path.write_text("no video")
     options = ["--manual-dir", tmp_path / "videos", "--data-dir", tmp_path / "data"]
     why = (
-        "failed: not a video (8 bytes, text). `--manual-dir` must hold at least one "
-        "video that can be stored, got train: 0 stored, "
+        "failed: not a video (a text file of 8 bytes). `--manual-dir` must hold at "
+        "least one video that can be stored, got train: 0 stored, "
     )
     for command_name in ("check", "build"):
         code, out, err = run(command_name, "folder", *options, capsys=capsys)
@@ -514,7 +514,7 @@ def test_a_build_without_the_command_tells_the_reason_first_too(tmp_path):
     (tmp_path / "videos/train/a").mkdir(parents=True)
     for number in range(3):
         (tmp_path / f"videos/train/a/{number}.mp4").write_text("no video")
-    with pytest.raises(ValueError, match=r"^All 3 videos failed: not a video \(8 byte"):
+    with pytest.raises(ValueError, match=r"^All 3 videos failed: not a video \(a text"):
         build(tmp_path / "videos", tmp_path / "data")
 
 
@@ -638,8 +638,8 @@ def test_index_makes_an_index_and_verifies_the_dataset(data_dir, tmp_path, capsy
         code, out, _ = run("index", *dataset, capsys=capsys)
         assert code == 0
         assert out == [
-            f"Verified 4 videos of 1 shards, and indexed their frames: {path}",
-            "Verified 1 videos of 1 shards, and indexed their frames: "
+            f"Verified 4 videos of 1 shard, and indexed their frames: {path}",
+            "Verified 1 video of 1 shard, and indexed their frames: "
             f"{directory / 'validation.frame_index'}",
         ]
         assert path.read_bytes() == before
@@ -767,7 +767,7 @@ def test_report_makes_the_page_again(data_dir, tmp_path, capsys):
     path.unlink()
     for dataset in (["kinetics_clips/folder", "--data-dir", tmp_path], [directory]):
         assert run("report", *dataset, capsys=capsys) == (0, [str(path)], "")
-        assert "annotated videos of train are stored" in path.read_text()
+        assert "videos of train are stored" in path.read_text()
     (directory / "build_report.csv").unlink()
     code, _, err = run("report", directory, capsys=capsys)
     assert code == 1

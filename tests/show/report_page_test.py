@@ -80,12 +80,12 @@ def rows_of(num_stored, num_missing=0, num_bad=0, label="a", **values):
 def test_a_build_ends_with_a_page_that_says_what_is_wrong(builder):
     page = page_of(builder)
     assert "Fit to train on, but look at what is marked" in page
-    assert "3 of 4 annotated videos of train are stored (75 %)" in page
-    assert "1 of 1 annotated videos of validation are stored (100 %)" in page
+    assert "3 of 4 videos of train are stored (75 %)" in page
+    assert "1 of 1 videos of validation are stored (100 %)" in page
     assert "Every class has videos to train on" in page
-    assert "1 of 5 video files could not be decoded (20 %)" in page
-    assert "1 of 4 stored videos has less than 64 frames" in page
-    assert "not a video" in page and "no annotation" in page
+    assert "1 of 5 video files could not be stored (20 %)" in page
+    assert "1 of 4 stored videos has fewer than 64 frames" in page
+    assert "not a video" in page and "not in a class folder" in page
     assert page.count("data:image/jpeg;base64,") == 3
     rows = dict(
         re.findall(r"<tr><td>(\w+)</td><td class=\"wrap\">(.*)</td></tr>", page)
@@ -160,10 +160,10 @@ def luminance(colour: str) -> float:
 @pytest.mark.parametrize(
     ("rows", "level", "text"),
     [
-        (rows_of(100), "good", "100 of 100 annotated videos of train are stored (100"),
-        (rows_of(95, 5), "good", "95 of 100 annotated videos of train are stored"),
-        (rows_of(94, 6), "look", "94 of 100 annotated videos of train are stored"),
-        (rows_of(49, 51), "bad", "49 of 100 annotated videos of train are stored"),
+        (rows_of(100), "good", "100 of 100 videos of train are stored (100"),
+        (rows_of(95, 5), "good", "95 of 100 videos of train are stored"),
+        (rows_of(94, 6), "look", "94 of 100 videos of train are stored"),
+        (rows_of(49, 51), "bad", "49 of 100 videos of train are stored"),
         (rows_of(0, 5), "bad", "There is no video to train on"),
         (
             [*rows_of(9), Row("", "", "", "train/all.tar", "unmatched", "unreadable")],
@@ -171,8 +171,8 @@ def luminance(colour: str) -> float:
             "1 archive could not be read to the end: train/all.tar",
         ),
         (rows_of(1999, 1), "good", "stored (over 99.9 %)"),
-        (rows_of(99, 0, 1), "good", "1 of 100 video files could not be decoded (1 %)"),
-        (rows_of(98, 0, 2), "look", "2 of 100 video files could not be decoded (2 %)"),
+        (rows_of(99, 0, 1), "good", "1 of 100 video files could not be stored (1 %)"),
+        (rows_of(98, 0, 2), "look", "2 of 100 video files could not be stored (2 %)"),
         (
             [*rows_of(10), Row("train", "", "", "x.mp4", "unmatched")],
             "look",
@@ -214,6 +214,23 @@ def test_it_says_that_nothing_is_passed_over_only_where_that_is_so(
     rows = [*rows_of(10), Row("train", "", "", name, "unmatched", reason)]
     checks = report_page._checks(rows, builder.info)
     assert nothing not in [check.text for check in checks]
+
+
+def test_what_has_a_line_of_its_own_is_not_counted_among_others(builder):
+    rows = [
+        *rows_of(40),
+        *(
+            Row("train", "", "", f"x{number}", "unmatched", reason)
+            for number, reason in enumerate(["", "duplicate", "leftover"])
+        ),
+        Row("train", "", "", "1.rar", "unmatched", "archive not read: .rar"),
+        Row("train", "", "", "1.swf", "unmatched", "format not read: .swf"),
+        Row("train", "", "", "1.tar", "unmatched", "unreadable"),
+    ]
+    texts = [check.text for check in report_page._checks(rows, builder.info)]
+    assert "3 of 43 video files are passed over (7 %)" in texts
+    assert "1 file is passed over: archive not read: .rar: 1.rar" in texts
+    assert "1 archive could not be read to the end: 1.tar" in texts
 
 
 def test_classes_without_videos_are_named(builder):
@@ -286,6 +303,12 @@ def test_sizes_notes_and_details_are_shown(builder, tmp_path):
     findings = report_page.findings(rows, builder.info)
     assert "frames have 2 sizes: batches need a crop" in findings
     assert "3 of 6 stored videos have a note (50 %)" in findings
+    (sizes,) = (
+        check
+        for check in report_page._checks(rows, builder.info)
+        if "sizes" in check.text
+    )
+    assert sizes.level == "note"
     shutil.copytree(builder.data_dir, tmp_path, dirs_exist_ok=True)
     page = report_page.write(datasets.find(tmp_path), rows).read_text("utf-8")
     assert "Frames have 2 sizes: batches need a crop" in page
@@ -322,7 +345,7 @@ def test_splits_are_looked_at_one_by_one(builder):
         check.text: check.level for check in report_page._checks(rows, builder.info)
     }
     assert not any(" of test " in text for text in found)
-    assert found["40 of 100 annotated videos of validation are stored (40 %)"] == "look"
+    assert found["40 of 100 videos of validation are stored (40 %)"] == "look"
     assert "bad" not in found.values()
     train = [dataclasses.replace(row, split="validation") for row in rows_of(50)]
     assert report_page.verdict(train, builder.info) == "Not fit to train on yet"

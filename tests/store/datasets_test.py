@@ -47,10 +47,22 @@ def test_find_says_what_is_there_and_how_to_build(data_dir, monkeypatch, name):
 def test_find_never_builds(tmp_path):
     unprepared = kinetics_clips.Builder(config="folder", data_dir=tmp_path)
     with pytest.raises(
-        FileNotFoundError, match=r"folder/2\.0\.0, which is not in .*: there is nothing"
+        FileNotFoundError,
+        match=r"folder/2\.0\.0, which is not in .*: that directory has no dataset",
     ):
         datasets.find(unprepared)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_directory_without_a_dataset_is_told_from_no_directory(tmp_path):
+    with pytest.raises(
+        FileNotFoundError,
+        match=rf"must be a directory with its dataset_info.json, got {tmp_path}, which "
+        "is there, but holds none",
+    ):
+        datasets.find(tmp_path)
+    with pytest.raises(FileNotFoundError, match="that directory has no dataset"):
+        datasets.find(tmp_path / "nowhere", data_dir=tmp_path)
 
 
 def test_label_name(builder):
@@ -190,7 +202,7 @@ def test_a_split_that_is_none_is_one_error_in_all_readers(
     with pytest.raises(
         ValueError,
         match=rf"^`split` must be a split, .*'train\[:80%\]'.*, got .*: .*{problem}.*"
-        r"\. There is train of 4 videos, validation of 1 videos\.$",
+        r"\. There is train of 4 videos, validation of 1 video\.$",
     ):
         reader("kinetics_clips/folder", split, SPEC, data_dir=data_dir)
 

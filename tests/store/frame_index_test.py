@@ -363,7 +363,7 @@ def test_a_damaged_frame_is_an_error_that_names_it(directory):
         builder = tfds.builder_from_directory(str(directory))
         with pytest.raises(
             UnreadableVideoError,
-            match=rf"{shard.name} is damaged after 1 videos: the record at byte",
+            match=rf"{shard.name} is damaged after 1 video: the record at byte",
         ):
             indexing.build(builder)
 
@@ -376,6 +376,29 @@ def signed(description: bytes) -> bytes:
     """Returns a description with the end of a file that belongs to it."""
     checksum = google_crc32c.value(description)
     return description + TRAILER.pack(len(description), checksum, b"KCINDEX2")
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (lambda d: d["features"].update(label="|u1"), r"label is kept as \|u1"),
+        (lambda d: d["features"].update(label="<u8"), "label is kept as <u8"),
+        (lambda d: d["tables"]["frames"].__setitem__(1, 12), "frames begin at byte 12"),
+        (lambda d: d["tables"]["label"].__setitem__(2, 8000), "label of 8000 bytes at"),
+    ],
+    ids=["unknown kind", "unsigned", "frames elsewhere", "in the description"],
+)
+def test_a_description_against_the_format_is_refused(
+    directory, path, original, damage, problem
+):
+    length, *_ = TRAILER.unpack(original[-TRAILER.size :])
+    tables = original[: -TRAILER.size - length]
+    description = json.loads(original[len(tables) : -TRAILER.size])
+    damage(description)
+    description["more"] = "x" * 10_000  # which a reader ignores
+    path.write_bytes(tables + signed(json.dumps(description).encode()))
+    with pytest.raises(FrameIndexError, match=f"is damaged: {problem}"):
+        opened(directory)
 
 
 def contents_or_errors(directory: Path) -> list:

@@ -77,11 +77,24 @@ def test_a_shard_with_fewer_videos_than_announced_is_an_error(directory):
         indexing.build(tfds.builder_from_directory(str(directory)))
 
 
+# Values of features that would have the name of a table of the index itself, or of one
+# of the text `a`.
+COLLIDING = {
+    "records": 7,
+    "first frames": 7,
+    "frame checksums": 7,
+    "frames": 0.5,
+    "a ends": 7,
+    "a bytes": True,
+}
+
+
 class Foreign(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """A dataset that another builder stored."""
 
     VERSION = tfds.core.Version("1.0.0")
     FEATURES: dict = {}  # noqa: RUF012
+    VALUES: dict = {}  # noqa: RUF012
 
     def _info(self):
         features = tfds.features.FeaturesDict(self.FEATURES)
@@ -102,6 +115,8 @@ class Foreign(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 "good": True,
                 "weight": number / 2,
                 "boxes": {"x": [1, 2]},
+                "a": f"text {number}",
+                **self.VALUES,
             }
             yield number, {name: example[name] for name in self.FEATURES}
 
@@ -141,6 +156,44 @@ def test_datasets_of_other_builders_are_indexed(tmp_path, frames):
         assert contents(index, video) == example[name].tolist()
         assert index.features["label"][video] == example["label"]
         assert index.features["weight"][video] == example["weight"]
+
+
+@pytest.mark.parametrize("name", COLLIDING)
+def test_features_named_like_other_tables_are_left_out(tmp_path, caplog, name):
+    caplog.set_level("INFO")
+    kind = {bool: np.bool_, int: np.int64, float: np.float32}[type(COLLIDING[name])]
+
+    class Dataset(Foreign, skip_registration=True):
+        FEATURES = {  # noqa: RUF012
+            "video": JPEGS,
+            "label": tfds.features.ClassLabel(num_classes=3),
+            "a": tfds.features.Text(),
+            name: kind,
+        }
+        VALUES = {name: COLLIDING[name]}  # noqa: RUF012
+
+    builder = Dataset(data_dir=tmp_path)
+    builder.download_and_prepare()
+    (index,) = indexing.build(builder)
+    assert set(index.features) == {"label", "a"}
+    (line,) = (text for text in caplog.messages if "left out" in text)
+    assert repr(name) in line
+    skipped = builder.as_dataset(
+        split="train", decoders={"video": tfds.decode.SkipDecoding()}
+    )
+    for video, example in enumerate(tfds.as_numpy(skipped)):
+        assert contents(index, video) == example["video"].tolist()
+        assert index.features["label"][video] == example["label"]
+        assert index.features["a"][video] == example["a"]
+
+
+def test_texts_named_like_other_tables_are_kept(tmp_path, caplog):
+    caplog.set_level("INFO")
+    names = ["records", "frames", "frame checksums", "first frames", "a", "a ends"]
+    texts = dict.fromkeys(names, tfds.features.Text())
+    features = tfds.features.FeaturesDict({"video": JPEGS, **texts})
+    assert indexing._schema(features) == ("video", dict.fromkeys(sorted(names), "text"))
+    assert "left out" not in caplog.text
 
 
 @pytest.mark.parametrize(

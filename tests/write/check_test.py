@@ -83,7 +83,9 @@ def test_table_shows_counts_beside_those_of_others(split):
     test = check.table(dataclasses.replace(split, name="test"), "k700")
     assert "DeepMind's CSVs 69,103" in test
     assert "MMAction2" not in test
-    assert "CSVs" not in check.table(split, "folder")
+    folder = check.table(split, "folder")
+    assert "CSVs" not in folder
+    assert folder.splitlines()[1].split() == ["in", "folders", "11"]
 
 
 @pytest.mark.parametrize(

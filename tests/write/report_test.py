@@ -93,9 +93,9 @@ def test_totals_count_by_split_and_reason():
 
 def test_summary_is_a_line_a_split():
     assert report.summary(ROWS).splitlines() == [
-        "train: 2 stored, 2 failed, 0 unmatched "
-        "(1 truncated, 1 missing, 1 unreadable name)",
-        "test: 0 stored, 0 failed, 2 unmatched (1 duplicate)",
+        "train: 2 stored (of which 1 truncated), "
+        "2 failed (1 missing, 1 unreadable name), 0 unmatched",
+        "test: 0 stored, 0 failed, 2 unmatched (1 no annotation, 1 duplicate)",
         "no split: 0 stored, 0 failed, 1 unmatched (1 unreadable)",
     ]
 

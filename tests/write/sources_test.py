@@ -250,7 +250,7 @@ def test_list_files_ends_where_links_lead_in_circles(tmp_path, caplog, link, tar
     root = tmp_path / "root"
     (root / link).symlink_to(tmp_path / target)
     assert names(sources.list_files(root)) == ["train/a/one.mp4"]
-    assert "1 links to folders are not followed" in caplog.text
+    assert "1 link to a folder is not followed" in caplog.text
 
 
 def test_list_files_ends_where_two_linked_folders_lead_to_each_other(tmp_path):
@@ -285,7 +285,7 @@ def test_list_files_marks_links_to_files_out_of_the_tree(tmp_path, caplog):
     assert [(file.name, file.problem) for file in listing.passed_over] == [
         ("part.tar", outside)
     ]
-    assert "1 archives could not be read to their end: part.tar (a link" in caplog.text
+    assert "1 archive could not be read to the end: part.tar (a link" in caplog.text
 
 
 def test_list_files_marks_a_link_that_leads_to_itself(tmp_path):
@@ -527,7 +527,7 @@ def test_list_files_reports_a_damaged_archive(tmp_path, caplog, damage):
     assert archive.name == f"a{suffix}"
     assert archive.problem[0] == "unreadable"
     assert archive.problem[1]
-    assert f"1 archives could not be read to their end: a{suffix} (" in caplog.text
+    assert f"1 archive could not be read to the end: a{suffix} (" in caplog.text
 
 
 @pytest.mark.parametrize("damage", DAMAGE)

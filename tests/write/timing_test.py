@@ -57,7 +57,7 @@ def test_a_wild_time_at_an_end_is_left_out(place, wild):
     assert clock.frame_rate() == pytest.approx(30)
     assert clock.num_leaps == 1
     assert clock.notes(30) == [
-        "times that leap by over 10 s, or back: gaps are left out"
+        "the time jumps by more than 10 s, or backwards: the gap was left out"
     ]
 
 
@@ -88,7 +88,7 @@ def test_times_that_frames_share_are_not_believed(shared):
     times = [number // shared * 1.5 for number in range(60)]
     _, clock = settled(times)
     assert clock.frame_rate() > 30 / 3
-    assert any("share" in note for note in clock.notes(30))
+    assert any("have the same time" in note for note in clock.notes(30))
 
 
 def test_one_time_that_two_frames_share_moves_no_other():

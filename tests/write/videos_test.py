@@ -16,6 +16,7 @@ from conftest import SHARED, needs_shared
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kinetics_clips import wording
 from kinetics_clips.write import annotations, videos
 
 KINETICS = ("k400", "k600", "k700", "k700_2020")
@@ -274,16 +275,17 @@ def test_find_folder_counts_dotfiles_and_reports_strays(tmp_path, caplog):
     write_tar(tmp_path, "train/part.tar", "a/._two.mp4")
     (train,), unmatched = videos.find(tmp_path, "folder")[1:]
     assert by_id(train) == {"a/one": "train/a/one.mp4"}
-    assert reasons(train.unmatched) == {"train/stray.mp4": ""}
-    assert reasons(unmatched) == {"other/a/one.mp4": "", "top.mp4": ""}
+    assert reasons(train.unmatched) == {"train/stray.mp4": "not in a class folder"}
+    outside = "not below train, val or test"
+    assert reasons(unmatched) == {"other/a/one.mp4": outside, "top.mp4": outside}
     assert "3 dotfiles" in caplog.text
     assert "not named like videos, passed over: " in caplog.text
     assert "1 .md" in caplog.text
     assert (
-        "train: 1 video files are passed over, because no annotation names them: "
-        "train/stray.mp4" in caplog.text
+        "train: 1 video file is passed over: not in a class folder "
+        "(train/<class>/...): train/stray.mp4" in caplog.text
     )
-    assert "of no split: 2 video files are passed over" in caplog.text
+    assert "of no split: 2 video files are passed over: not below train" in caplog.text
 
 
 @pytest.mark.parametrize("release", videos.RELEASES)
@@ -542,7 +544,7 @@ def test_find_kinetics_takes_the_first_of_two_annotations(tmp_path, caplog):
     train = find_one(tmp_path, "k400")
     assert labels(train) == {ONE_ID: "archery"}
     assert by_id(train) == {ONE_ID: f"train/{ONE}.mp4"}
-    assert "1 videos are annotated more than once; the first row" in caplog.text
+    assert "1 video is annotated more than once; the first row" in caplog.text
 
 
 # Which file is which video.
@@ -570,8 +572,8 @@ def test_find_kinetics_guesses_no_segment(tmp_path, caplog, folder):
         f"{folder}/{ONE}.mp4": "ambiguous"
     }
     if folder.startswith("train"):
-        assert "more than one annotation may name them: train/" in caplog.text
-    with pytest.raises(ValueError, match=r"got 2 annotations and 1 other video files"):
+        assert "more than one annotation may be meant: train/" in caplog.text
+    with pytest.raises(ValueError, match=r"got 2 annotations and 1 other video file"):
         videos.require_videos(found, tmp_path, "k400")
 
 
@@ -660,8 +662,9 @@ def test_find_kinetics_keeps_one_file_a_video(tmp_path, caplog, used, others):
     unmatched = splits["train"].unmatched | found.unmatched
     assert reasons(unmatched) == dict.fromkeys(others, "duplicate")
     assert (
-        f"train: {len(others)} video files are passed over, because another file of "
-        f"the same video is used: {others[0]}" in caplog.text
+        f"train: {wording.count(len(others), 'video file is', 'video files are')} "
+        f"passed over: another file of the same video is used: {others[0]}"
+        in caplog.text
     )
 
 
@@ -720,7 +723,7 @@ def test_find_goes_on_behind_a_damaged_archive(tmp_path, caplog, release, name):
     (train,), unmatched = videos.find(tmp_path, release)[1:]
     assert train.num_found == 1
     assert train.unmatched | unmatched == {name: ("unreadable", "truncated header")}
-    assert f"1 archives could not be read to their end: {name}" in caplog.text
+    assert f"1 archive could not be read to the end: {name}" in caplog.text
     videos.require_videos(videos.find(tmp_path, release), tmp_path, release)
 
 
@@ -881,12 +884,17 @@ def test_find_kinetics_reads_the_real_files_beside_each_other(tmp_path):
 def test_require_videos_shows_the_layout_where_there_is_no_split(tmp_path, release):
     touch(tmp_path, "videos/one.mp4", "readme.md")
     found = videos.find(tmp_path, release)
-    with pytest.raises(ValueError, match=r"one annotated video of any split") as error:
+    with pytest.raises(
+        ValueError, match=r"at least one .*video .*of any split"
+    ) as error:
         videos.require_videos(found, tmp_path, release)
     message = str(error.value)
+    wanted, none = "annotated video", "0 annotations"
+    if release == "folder":
+        wanted, none = "video in a class folder", "none"
     assert message.startswith(
-        f"{tmp_path} must hold at least one annotated video of any split, got 0 "
-        "annotations and 1 other video files: videos/one.mp4; it holds readme.md, "
+        f"{tmp_path} must hold at least one {wanted} of any split, got {none} and 1 "
+        "other video file: videos/one.mp4; it holds readme.md, "
         "videos/.\nExpected, with videos that end in .mp4, .mkv, .webm, "
     )
     assert ".mp4" in message
@@ -898,7 +906,7 @@ def test_require_videos_says_that_a_directory_is_empty(tmp_path, release):
     found = videos.find(tmp_path, release)
     with pytest.raises(
         ValueError,
-        match=r"got 0 annotations and 0 other video files; it holds nothing\.\nExp",
+        match=r"got (0 annotations|none) and 0 other video files; it holds nothing\.\n",
     ):
         videos.require_videos(found, tmp_path, release)
 
@@ -910,8 +918,8 @@ def test_require_videos_needs_one_of_each_split_that_has_files(tmp_path, release
     found = videos.find(tmp_path, release)
     with pytest.raises(
         ValueError,
-        match=r"at least one annotated video of train, got [01] annotations and 1 other"
-        r" video files: train/stray\.mp4; it holds annotations/, train/\.",
+        match=r"at least one .*video .*of train, got (1 annotation|none) and 1 other"
+        r" video file: train/stray\.mp4; it holds annotations/, train/\.",
     ):
         videos.require_videos(found, tmp_path, release)
 
@@ -922,7 +930,7 @@ def test_require_videos_names_all_splits_that_lack_some(tmp_path, release):
     found = videos.find(tmp_path, release)
     with pytest.raises(
         ValueError,
-        match=r"video of train and test, got 0 annotations and 3 other video files: "
+        match=r"of train and test, got (0 annotations|none) and 3 other video files: "
         r"train/1\.mp4, train/2\.mp4, test/4\.mp4; it holds test/, train/, val/\.",
     ):
         videos.require_videos(found, tmp_path, release)
@@ -1267,8 +1275,8 @@ def test_find_passes_over_what_is_left_of_finished_downloads(tmp_path, caplog, r
     why = ("leftover", f"of the download of train/zumba/{ONE}.mp4")
     assert train.unmatched == dict.fromkeys(names, why)
     assert (
-        "train: 5 video files are passed over, because the video that was downloaded "
-        f"by way of them lies beside them: train/zumba/{ONE}.f137.mp4, " in caplog.text
+        "train: 5 video files are passed over: left over from the download of a video "
+        f"that is there: train/zumba/{ONE}.f137.mp4, " in caplog.text
     )
 
 
@@ -1313,7 +1321,7 @@ def test_find_tells_copies_from_what_is_named_like_one(tmp_path, caplog, release
     assert noted == {
         f"{folder}/{copy.format('other')}.mp4": ("named like a copy of another video",)
     }
-    assert "1 videos are named like copies of others, but are none: " in caplog.text
+    assert "1 video: named like a copy of another video: " in caplog.text
 
 
 def test_find_folder_takes_the_first_folder_for_the_class_and_says_so(tmp_path, caplog):
@@ -1347,13 +1355,13 @@ def test_a_split_is_named_that_is_empty_for_what_is_not_read(tmp_path, caplog, r
         f"validation: no video is found; passed over: {kinds}"
         in caplog.text.replace("1 unfinished download, 2 archive not read: .rar", kinds)
     )
-    assert "of no split: 1 files are passed over: archive not read: .7z" in caplog.text
+    assert "of no split: 1 file is passed over: archive not read: .7z" in caplog.text
     assert splits["test"].unmatched == {
         "test.rar": ("archive not read: .rar", "unpack it")
     }
     with pytest.raises(
         ValueError,
-        match=r"video of validation and test, got .* 4 other video files: .*"
+        match=r"of validation and test, got .* 4 other video files: .*"
         r"\(3 archive not read: \.rar, unpack it; 1 unfinished download, finish it",
     ):
         videos.require_videos(found, tmp_path, release)
@@ -1365,7 +1373,7 @@ def test_tables_in_archives_matter_to_kinetics_alone(tmp_path, caplog):
     assert reasons(find_one(tmp_path, "k400").unmatched) == {
         "train/zumba.tar/train.csv": "table not read: in an archive"
     }
-    assert "train: 1 files are passed over: table not read: in an" in caplog.text
+    assert "train: 1 file is passed over: table not read: in an" in caplog.text
 
 
 def test_a_class_is_named_that_is_empty_for_what_is_not_read(tmp_path, caplog):
