@@ -411,7 +411,7 @@ def _what_it_is(file: BinaryIO, size: int) -> str:
     try:
         with _open(io.BytesIO(file.read(_PROBED_BYTES)), None) as container:
             name = container.format.name
-            if name.endswith(_PICTURES):
+            if name.endswith(_PICTURES) and b"ANIM" not in head:  # as moving WebP has
                 kind = name.removesuffix(_PICTURES).upper()
                 article = "an" if kind[0] in "AEFHILMNORSX" else "a"
                 return f"{article} {kind} picture, not a video"

@@ -9,6 +9,7 @@ import hostile
 import numpy as np
 import pytest
 from conftest import numbers
+from PIL import Image
 
 from kinetics_clips.command import synthetic
 from kinetics_clips.write import frames
@@ -308,6 +309,15 @@ def test_a_picture_is_no_video(tmp_path):
         container.mux(stream.encode(frame(1).reformat(format="rgb24")))
         container.mux(stream.encode(None))
     with pytest.raises(VideoError, match="a PNG picture, not a video"):
+        frames.encode(path, AS_IS)
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP"])
+def test_moving_pictures_are_named_with_what_would_wrap_them(tmp_path, format):
+    path = tmp_path / "video.mp4"
+    first, *others = [Image.new("RGB", (WIDTH, HEIGHT), c) for c in ("red", "blue")]
+    first.save(path, format, save_all=True, append_images=others)
+    with pytest.raises(VideoError, match=rf"(?i){format}.*wrap it: ffmpeg -i FILE"):
         frames.encode(path, AS_IS)
 
 
