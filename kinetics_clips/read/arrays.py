@@ -1,4 +1,4 @@
-"""Hands out memory again when nobody refers to it any more: pages cost more than JPEGs.
+"""Reuses memory when nothing refers to it: new pages cost more than decoding JPEGs.
 
 A page that a process touches for the first time takes the kernel 0.4 us, and a batch of
 clips is tens of thousands of them.
@@ -57,7 +57,7 @@ class ArrayPool(Generic[_Memory]):
         return self.lend(math.prod(shape)).reshape(shape)
 
     def lend(self, num_bytes: int) -> "Lent[_Memory]":
-        """Returns memory of any content, with arrays of which it is taken back."""
+        """Returns memory of any content, which comes back when no array is on it."""
         memory = self._pop(num_bytes)
         if memory is None:
             memory = self._allocate(num_bytes)

@@ -64,7 +64,7 @@ class Decoded(NamedTuple):
     Attributes:
       video: uint8 `[num_clips, num_views, length, height, width, 3]`.
       frame_indices: int32 `[num_clips, num_windows, length]`.
-      errors: Errors by the number of the clip that has none of the above.
+      errors: Errors, by the number of the clip that could not be read.
     """
 
     video: npt.NDArray[np.uint8]
@@ -107,7 +107,7 @@ def clips(
 
 
 def no_batch(sizes: set[tuple[int, int]]) -> ValueError:
-    """Returns the error of clips of several sizes, (height, width), in a batch."""
+    """Returns the error of a batch whose clips differ in size, (height, width)."""
     more = ", ..." if len(sizes) > _MAX_SIZES else ""
     shown = ", ".join(map(str, sorted(sizes)[:_MAX_SIZES]))
     return ValueError(

@@ -33,7 +33,7 @@ from kinetics_clips.store import datasets, frame_index
 from kinetics_clips.store.frame_index import FrameIndex
 
 if TYPE_CHECKING:
-    # What PyTorch's loaders are declared to take; they do with a length and items.
+    # What PyTorch's loaders are declared to take; a length and items are enough.
     from torch.utils.data import Dataset
 
     class _Source(Dataset[Clip]):
@@ -60,9 +60,9 @@ class ClipSource(_Source):
       seed: Seed of the random draws. With one, a clip depends on the seed, the epoch
         and the video's id alone. Defaults to None: every access draws anew.
       data_dir: Directory in which a name is looked for. Defaults to TFDS's own.
-      num_threads: Number of processes, or of threads where there can be none, that
-        decode a batch. Defaults to the number of cores that this process may use, and
-        to the calling thread in a worker of a loader.
+      num_threads: Number of processes that decode a batch, or of threads where
+        processes are unavailable. Defaults to the number of cores that this process may
+        use; in a worker of a loader, the calling thread decodes.
 
     Attributes:
       spec: The `ClipSpec` of the clips.
@@ -201,8 +201,8 @@ class ClipSource(_Source):
     def origin(self, index: SupportsIndex) -> Origin:
         """Tells where in its video the clip `source[index]` comes from.
 
-        Without a seed, that is another clip than any that was returned. Raises the same
-        errors as `source[index]`.
+        Without a seed, this is a new draw, of none of the clips that were returned.
+        Raises the same errors as `source[index]`.
 
         Args:
           index: Index of the video, in `[-len(self), len(self))`.

@@ -136,7 +136,7 @@ def load_clips(
         keys = keys.take(num_epochs)
     skip = on_error == assemble.SKIP
     options = tf.data.Options()
-    # Saves of an iterator where it is, not what it has read ahead.
+    # Saves the position of an iterator, not what it has read ahead.
     options.experimental_symbolic_checkpoint = True
     try:
         source = ClipSource(builder, split, spec)
@@ -346,8 +346,8 @@ def _with_batch_size(
 class _AtWork:
     """Runs Python for TensorFlow's threads, until the interpreter ends.
 
-    A thread that were still in it then, or came to it, would crash the process: at the
-    end this waits for them, and runs nothing more. It has no lock, for the reason that
+    A thread still inside Python at that point, or entering it, would crash the process:
+    this waits for them, and runs nothing more. It has no lock, for the reason that
     `threads.py` gives.
     """
 

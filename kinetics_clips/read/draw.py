@@ -6,8 +6,8 @@ from kinetics_clips.read import windows
 from kinetics_clips.read.windows import ClipSpec, View
 from kinetics_clips.store.frame_index import FrameIndex, Texts, UnreadableVideoError
 
-# Features by which datasets of this package are known: what they say of a frame's size
-# is so.
+# Features by which datasets of this package are known; their frame sizes can be
+# trusted.
 _OWN_FEATURES = {"filename", "num_frames", "height", "width", "fps"}
 
 
@@ -77,7 +77,7 @@ def stored_fps(index: FrameIndex, video: int) -> float:
 
 
 def has_sizes(index: FrameIndex) -> bool:
-    """Returns whether an index tells the sizes of frames: its builder is ours."""
+    """Returns whether an index tells the sizes of frames: this package built it."""
     return _OWN_FEATURES <= index.features.keys()
 
 

@@ -9,8 +9,8 @@ from kinetics_clips.read.arrays import ArrayPool, PrivateMemory
 from kinetics_clips.read.windows import ClipSpec, View
 from kinetics_clips.store.frame_index import FrameIndex, UnreadableVideoError
 
-# Memory for windows as they are stored, whose sizes are multiples of a step: it fits
-# again.
+# Memory for windows as they are stored, in multiples of a step so that it can be
+# reused.
 _memory = ArrayPool(max_free=64, allocate=PrivateMemory)
 _STEP = 1 << 18
 
@@ -103,7 +103,7 @@ def clip_size(index: FrameIndex, video: int, spec: ClipSpec) -> tuple[int, int]:
 def no_jpeg(
     index: FrameIndex, video: int, frame: int, problem: object
 ) -> UnreadableVideoError:
-    """Returns the error of a frame that is not what was written."""
+    """Returns the error of a frame that differs from what was stored."""
     return UnreadableVideoError(
         f"Frame {frame} of {index.describe(video)} must be a JPEG of the video's size, "
         f"got {problem}. Build the dataset again."

@@ -1,4 +1,4 @@
-"""Decodes JPEGs into memory that is there, down to the last row that is needed."""
+"""Decodes JPEGs into existing memory, down to the last row that is needed."""
 
 import numpy as np
 
@@ -15,7 +15,7 @@ def frame_size(jpeg: np.ndarray) -> tuple[int, int]:
     """Returns (height, width) of a JPEG, uint8 `[num_bytes]`, in pixels.
 
     Raises:
-      ValueError: If it is none.
+      ValueError: If it is not a JPEG.
     """
     return simplejpeg.decode_jpeg_header(jpeg)[:2]
 

@@ -1,15 +1,15 @@
-"""Scales and mirrors frames into memory that is there, antialiased and fast."""
+"""Scales and mirrors frames into existing memory, antialiased and fast."""
 
 import threading
 
 import numpy as np
 
-# Up to it, linear interpolation is as true to a frame as INTER_AREA: 44 dB or more
-# between the two on real frames, at a fifth of the time. Above, it aliases.
+# Up to this ratio, linear interpolation is as faithful as INTER_AREA, 44 dB or more
+# from it on real frames, at a fifth of the time. Above, it aliases.
 _MAX_LINEAR_RATIO = 1.5
 
-# Up to it, means of 2x2 pixels of twice the size are as true (44 dB or more), at a
-# third of the time of INTER_AREA, which is slow at all ratios but whole ones.
+# Up to this one, means of 2x2 pixels of twice the size are as faithful, at a third of
+# the time of INTER_AREA, which is slow at all ratios but whole ones.
 _MAX_DOUBLE_RATIO = 4
 
 _scratch = threading.local()  # memory of the thread, for what is used at once
@@ -40,7 +40,7 @@ def put(pixels: np.ndarray, flip: bool, out: np.ndarray) -> None:
 def memory(purpose: str, height: int, width: int) -> np.ndarray:
     """Returns an array of this thread for a purpose, uint8 `[height, width, 3]`.
 
-    It has any content, and is another's at the next call for the same purpose.
+    Its content is arbitrary, and the next call for the same purpose reuses it.
     """
     num_bytes = height * width * 3
     piece = getattr(_scratch, purpose, None)

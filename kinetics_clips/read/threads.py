@@ -1,8 +1,8 @@
 """Runs tasks in threads without a lock that anyone else may hold.
 
 TensorFlow's threads come here, and the end of an iterator waits for them. Python may
-end one wherever it collects garbage: also under a lock, such as the one that all of its
-own executors share. Whoever needed that lock here would wait for ever.
+end one wherever the garbage collector runs: also under a lock, such as the one that all
+of its own executors share. Whoever needed that lock here would wait for ever.
 """
 
 import collections

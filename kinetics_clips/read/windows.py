@@ -369,7 +369,7 @@ def generator(key: int, video_id: bytes) -> np.random.Generator:
 
 
 def order(key: int, num_videos: int) -> np.ndarray:
-    """Returns the videos of an epoch in random order, int64 `[num_videos]`."""
+    """Returns the random order of the videos in an epoch, int64 `[num_videos]`."""
     return _generator(b"%d" % key).permutation(num_videos)
 
 
