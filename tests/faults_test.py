@@ -29,6 +29,7 @@ from processes import TensorFlowProcess, run_script, run_tensorflow
 import kinetics_clips
 from kinetics_clips import ClipSource, ClipSpec
 from kinetics_clips.command import synthetic
+from kinetics_clips.read import process_engine
 from kinetics_clips.store import frame_index, tfrecords
 from kinetics_clips.write import annotations, frames, sources, videos, workers
 
@@ -496,6 +497,7 @@ def test_a_failing_shard_names_the_video_or_is_skipped(small, monkeypatch, caplo
         return preadv(descriptor, buffers, offset)
 
     monkeypatch.setattr(os, "preadv", fail)
+    monkeypatch.setattr(process_engine, "of_this_process", lambda _: None)
     np.testing.assert_array_equal(source[0]["video"], clips[0]["video"])
     with pytest.raises(
         kinetics_clips.UnreadableVideoError,

@@ -168,6 +168,7 @@ def test_bad_videos_end_no_build(tmp_path, caplog):
             "not a video": 2,
             "empty": 1,
             "unreadable name": 1,
+            "not in a class folder": 1,
         },
     }
     reread = tfds.builder_from_directory(builder.data_dir)

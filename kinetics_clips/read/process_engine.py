@@ -233,19 +233,16 @@ class ProcessEngine:
             pickled = decoding_process.pickled(source)
             memory = SharedMemory(len(pickled))
             memory.array[:] = np.frombuffer(pickled, np.uint8)
+            memory.leave()  # some processes may hear of it when it is gone here
             number = self.pool.add(SOURCE, memory.file)
             self._sources[source] = number
-            # Its pages are needed for as long as tasks may refer to it.
-            weakref.finalize(source, self._forget, number, memory).atexit = False
+            weakref.finalize(source, self.pool.forget, number).atexit = False
         return number
-
-    def _forget(self, number: int, *_: object) -> None:
-        self.pool.forget(number)
 
     def _new_memory(self, num_bytes: int) -> SharedMemory:
         memory = SharedMemory(num_bytes)
         memory.number = self.pool.add(MEMORY, memory.file)
-        weakref.finalize(memory, self._forget, memory.number).atexit = False
+        weakref.finalize(memory, self.pool.forget, memory.number).atexit = False
         return memory
 
     def _new_signal(self) -> _Signal:

@@ -19,6 +19,7 @@ from processes import TensorFlowProcess, run_tensorflow
 import kinetics_clips
 from kinetics_clips.command import arguments, cli, synthetic
 from kinetics_clips.write import resume
+from kinetics_clips.write.encoder import Encoder
 from kinetics_clips.write.frames import EncodeSettings
 
 
@@ -175,7 +176,7 @@ def test_demo_shows_the_whole_road_twice(tmp_path, capsys):
         (check, build) = (shlex.split(line) for line in out[-2:])
         for words, name in ((check, "check"), (build, "build")):
             assert words[:2] == ["kinetics-clips", name]
-            assert arguments.parser().parse_args(words[1:]).config == "folder"
+            assert arguments.parser().parse_args(words[1:]).release == "folder"
         sheet = cv2.imread(str(tmp_path / "clips.png"))
         assert sheet.shape[0] > 4 * 112 and sheet.shape[1] > 8 * 112
 
@@ -615,7 +616,10 @@ def test_sizes_and_classes_are_told_before_and_after(tmp_path, capsys):
 @pytest.mark.slow
 def test_a_bug_in_a_worker_ends_every_command(tmp_path, videos, capsys, monkeypatch):
     settings = EncodeSettings(short_side="256", jpeg_quality=85)
-    monkeypatch.setattr(kinetics_clips.Builder, "_settings", lambda builder: settings)
+    init = Encoder.__init__
+    monkeypatch.setattr(
+        Encoder, "__init__", lambda self, _, *others: init(self, settings, *others)
+    )
     options = ["--manual-dir", videos, "--data-dir", tmp_path]
     for command_name in ("check", "build"):
         code, _, err = run(command_name, "folder", *options, capsys=capsys)

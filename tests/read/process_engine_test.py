@@ -95,6 +95,19 @@ def test_memory_is_used_again_and_forgotten_when_it_is_not(index, own_engine):
     assert len(own_engine.pool._things) <= 2 + process_engine._MAX_FREE
 
 
+def test_sources_that_are_gone_again_disturb_no_process(index, own_engine):
+    """One that has had no task for a while hears late of what came and went."""
+    for key in range(30):
+        source = Source([index], ClipSpec(length=4 + key))
+        assert_right(own_engine.read(source, [(0, 0)], key), 1)
+        del source
+        gc.collect()
+    source = Source([index], ClipSpec(length=8))
+    for key in range(10):
+        assert_right(own_engine.read(source, [(0, 0), (0, 1)] * 8, key), 16)
+    assert not own_engine.pool.deaths
+
+
 def test_a_process_that_is_killed_costs_nothing(index, own_engine, caplog):
     source = Source([index], ClipSpec(length=8))
     own_engine.read(source, [(0, 0)], 0)
