@@ -151,6 +151,9 @@ class DecodingPool:
             except OSError as error:
                 self.fail(error)
                 return
+            except BaseException:  # such as Ctrl-C
+                process.leave_to_others()
+                raise
 
     def close_inherited(self) -> None:
         """Closes, in a forked process, what keeps these processes from ending."""
@@ -247,6 +250,10 @@ class _Process:
         except IndexError:
             return False
         return True
+
+    def leave_to_others(self) -> None:
+        """Makes another caller replace it, since this one cannot."""
+        self._to_replace.append(None)
 
     def tell(self, kind: bytes, number: int, file: OpenFile | None) -> None:
         """Tells of a file to which tasks will refer by its number.

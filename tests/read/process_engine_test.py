@@ -209,6 +209,23 @@ def test_a_process_that_cannot_be_replaced_leaves_it_to_threads(
     assert "Threads decode, and no processes: [Errno 11] Resource" in caplog.text
 
 
+def test_who_is_interrupted_leaves_the_replacement_to_others(
+    index, own_engine, monkeypatch
+):
+    source = Source([index], ClipSpec(length=8))
+
+    def interrupted(slot):
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(own_engine.pool, "_start", interrupted)
+    for pid in pids(own_engine):
+        os.kill(pid, signal.SIGKILL)
+    with pytest.raises(KeyboardInterrupt, match=""):
+        own_engine.read(source, [(0, 0)], 1)
+    assert_right(own_engine.read(source, [(0, 0), (0, 1)], 2), 2)
+
+
 def test_replacements_that_cannot_start_leave_it_to_threads(
     index, own_engine, monkeypatch, caplog
 ):
