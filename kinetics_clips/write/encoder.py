@@ -6,10 +6,9 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 from kinetics_clips.store import build_dirs
-from kinetics_clips.write import frames, resume
+from kinetics_clips.write import frames, resume, workers
 from kinetics_clips.write.frames import EncodedVideo, EncodeSettings, VideoError
 from kinetics_clips.write.videos import Video
-from kinetics_clips.write.workers import Pool
 
 
 class Encoder:
@@ -35,15 +34,15 @@ class Encoder:
         self._keep_dir = keep_dir
         self._data_version = data_version
         self._store: resume.Store | None = None
-        self._pool: Pool | None = None
+        self._pool: workers.Pool | None = None
 
     @contextlib.contextmanager
-    def workers(self) -> Iterator[Pool]:
+    def workers(self) -> Iterator[workers.Pool]:
         """Gives the processes, which end with the outermost context."""
         if self._pool:
             yield self._pool
             return
-        with Pool(self._num_workers) as self._pool:
+        with workers.Pool(self._num_workers) as self._pool:
             try:
                 yield self._pool
             finally:
