@@ -55,9 +55,10 @@ def _resize(pixels: np.ndarray, out: np.ndarray) -> None:
 
     height, width = out.shape[:2]
     ratio = max(pixels.shape[0] / height, pixels.shape[1] / width)
-    if _MAX_LINEAR_RATIO < ratio <= _MAX_DOUBLE_RATIO:
+    doubled = 2 * width, 2 * height
+    is_doubled = pixels.shape[:2] == doubled[::-1]
+    if _MAX_LINEAR_RATIO < ratio <= _MAX_DOUBLE_RATIO and not is_doubled:
         double = memory("double", 2 * height, 2 * width)
-        doubled = 2 * width, 2 * height
         cv2.resize(pixels, doubled, dst=double, interpolation=cv2.INTER_LINEAR)
         pixels = double
     method = cv2.INTER_LINEAR if ratio <= _MAX_LINEAR_RATIO else cv2.INTER_AREA
