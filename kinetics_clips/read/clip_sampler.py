@@ -61,11 +61,7 @@ class ClipSampler:
             raise ValueError(
                 f"`batch_size` must be at least 1 or None, got {batch_size}."
             )
-        index, count = shard
-        if not 0 <= index < count:
-            raise ValueError(
-                f"`shard` must be (index, count) with 0 <= index < count, got {shard}."
-            )
+        windows.require_shard(shard)
         self._source, self._batch_size, self._seed = source, batch_size, seed
         self._index, self._count = shard
         self._drop_remainder = drop_remainder

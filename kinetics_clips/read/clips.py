@@ -226,16 +226,12 @@ def _check(
         )
     if on_error not in (assemble.RAISE, assemble.SKIP):
         raise ValueError(f"`on_error` must be 'raise' or 'skip', got {on_error!r}.")
-    index, count = shard
-    if not 0 <= index < count:
-        raise ValueError(
-            f"`shard` must be (index, count) with 0 <= index < count, got {shard}."
-        )
+    windows.require_shard(shard)
     if start is not None and epoch is not None:
         raise ValueError(
             f"`start` must be None where there is an `epoch`, got {start}."
         )
-    if seed is None and (start or epoch is not None or (count > 1 and shuffle)):
+    if seed is None and (start or epoch is not None or (shard[1] > 1 and shuffle)):
         what = "the same order on every host"
         if start or epoch is not None:
             what = "epochs that have numbers"

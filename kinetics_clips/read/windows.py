@@ -358,6 +358,15 @@ def _box_of_area(
     return (*corner, *box)
 
 
+def require_shard(shard: tuple[int, int]) -> None:
+    """Raises ValueError unless a shard is the index of a host and a number of hosts."""
+    index, count = shard
+    if not 0 <= index < count:
+        raise ValueError(
+            f"`shard` must be (index, count) with 0 <= index < count, got {shard}."
+        )
+
+
 def epoch_key(seed: int, epoch: int) -> int:
     """Returns the key of an epoch, in `[0, 2**63)`: equal only for equal arguments."""
     return int(_hash(b"%d %d" % (seed, epoch))[0]) >> 1

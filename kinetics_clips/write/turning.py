@@ -41,7 +41,8 @@ class Turning(NamedTuple):
     Attributes:
       turns: Functions of a plane, to be called one after the other.
       transposes: Whether they exchange rows and columns.
-      degrees: By which it is rotated clockwise in its own size, besides.
+      degrees: Angle by which the frame is then rotated clockwise within its own size,
+        in degrees. Defaults to 0.
     """
 
     turns: tuple[Callable[[np.ndarray], np.ndarray], ...] = ()
