@@ -50,7 +50,7 @@ import tensorflow_datasets as tfds
 from sections import run_task
 
 import kinetics_clips
-from kinetics_clips.write import frames, report, videos, workers
+from kinetics_clips.write import frames, releases, report, videos, workers
 
 _SHORT_SIDE, _JPEG_QUALITY = 256, 85  # the builder's defaults
 
@@ -245,7 +245,7 @@ def _logged(run: Callable[..., dict], **options: object) -> dict:
 
 def _encode(root: str, num_workers: int) -> dict:
     """Encodes all videos; returns what was done, how fast, and in what memory."""
-    (split,) = videos.find(Path(root), videos.FOLDER).splits
+    (split,) = videos.find(Path(root), releases.FOLDER).splits
     settings = frames.EncodeSettings(_SHORT_SIDE, _JPEG_QUALITY)
     num_frames = num_bytes = 0
     start = time.perf_counter()

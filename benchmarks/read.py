@@ -63,7 +63,7 @@ from tables import Row
 import kinetics_clips
 from kinetics_clips.read import process_engine
 from kinetics_clips.read.decoding_task import Source
-from kinetics_clips.store import frame_index, indexing
+from kinetics_clips.store import index_format, indexing
 from kinetics_clips.store.frame_index import FrameIndex
 
 _KIND = generated.Kind("small", 340, 256, 500_000, num_frames=300, num_different=24)
@@ -865,7 +865,7 @@ def _prepare(data: Data, num_videos: int) -> None:
         data.indexed,
         data.streamed,
         copy_function=os.link,
-        ignore=shutil.ignore_patterns(f"*{frame_index.SUFFIX}"),
+        ignore=shutil.ignore_patterns(f"*{index_format.SUFFIX}"),
     )
     data.keyframes.mkdir()
     for path in data.videos.glob("*.mp4"):

@@ -14,8 +14,8 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from kinetics_clips.read import windows
-from kinetics_clips.read.windows import ClipSpec
+from kinetics_clips.read import clip_spec, crops, windows
+from kinetics_clips.read.clip_spec import ClipSpec
 
 DIRECTORY = Path(__file__).with_name("pictures")
 
@@ -161,7 +161,7 @@ def _frame(
 ) -> list[str]:
     """Draws a frame and the boxes that are cut out of it, a third of its size."""
     scale, top = 1 / 3, 40
-    view = windows.draw_view(draws, height, width, spec)
+    view = crops.draw_view(draws, height, width, spec)
     parts = [
         _text(left, 26, name),
         f"<rect x='{left:g}' y='{top}' width='{view.scaled[1] * scale:.1f}' "
@@ -198,18 +198,22 @@ def _side_by_side(
 
 def _crops() -> str:
     size = (256, 340)
-    names = [(windows.RANDOM, [20, 88]), (windows.CENTER, []), (windows.THREE, [])]
+    names = [
+        (clip_spec.RANDOM, [20, 88]),
+        (clip_spec.CENTER, []),
+        (clip_spec.THREE, []),
+    ]
     frames = [
         lambda left, name=name, numbers=numbers: _frame(
             f'"{name}"',
             *size,
-            ClipSpec(crop=224 if name != windows.THREE else 256, crops=name),
+            ClipSpec(crop=224 if name != clip_spec.THREE else 256, crops=name),
             Draws(numbers),
             left,
         )
         for name, numbers in names
     ]
-    upright = ClipSpec(crop=256, crops=windows.THREE)
+    upright = ClipSpec(crop=256, crops=clip_spec.THREE)
     frames.append(lambda left: _frame('"three"', 340, 256, upright, Draws([]), left))
     title = "Where `crops` cuts the square out"
     return _side_by_side(title, 168, frames, (0, 122, 244, 366))

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from kinetics_clips.kinetics_clips_dataset_builder import Builder
     from kinetics_clips.read.clip_sampler import ClipSampler
     from kinetics_clips.read.clip_source import ClipSource
+    from kinetics_clips.read.clip_spec import VIEWS_1X3, VIEWS_4X3, VIEWS_10X3, ClipSpec
     from kinetics_clips.read.clips import load_clips
     from kinetics_clips.read.encoded_frames import EncodedFrames
     from kinetics_clips.read.streaming import read_config, sample_clip
-    from kinetics_clips.read.windows import VIEWS_1X3, VIEWS_4X3, VIEWS_10X3, ClipSpec
     from kinetics_clips.show.preview import show_clips
     from kinetics_clips.store.datasets import label_name
     from kinetics_clips.store.frame_index import FrameIndexError, UnreadableVideoError

@@ -19,8 +19,9 @@ from kinetics_clips.store import build_dirs, indexing
 from kinetics_clips.version import __version__
 from kinetics_clips.write import annotations, report, serializing, videos
 from kinetics_clips.write.config import KineticsClipsConfig, require, require_whole
+from kinetics_clips.write.releases import FOLDER, RELEASES
 from kinetics_clips.write.sources import as_utf8, in_utf8
-from kinetics_clips.write.videos import RELEASES, Found, Video
+from kinetics_clips.write.videos import Found, Video
 
 if TYPE_CHECKING:  # readers import this module too, and need no video codec
     from kinetics_clips.write.encoder import Encoder
@@ -84,10 +85,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 "CSVs, or class folders, and its videos.",
             )
             for release in RELEASES
-            if release != videos.FOLDER
+            if release != FOLDER
         ),
         KineticsClipsConfig(
-            release=videos.FOLDER,
+            release=FOLDER,
             description="Any videos as <split>/<class>/<video>.",
         ),
     ]
@@ -100,7 +101,7 @@ https://github.com/cvdfoundation/kinetics-dataset
 {videos.layout("k400")}
 
 `kinetics_clips/folder`: any videos, in class folders:
-{videos.layout(videos.FOLDER)}
+{videos.layout(FOLDER)}
 """
 
     def __init__(
@@ -264,7 +265,7 @@ https://github.com/cvdfoundation/kinetics-dataset
     def _info(self) -> tfds.core.DatasetInfo:
         release = self.builder_config.release
         # The classes of a tree of folders are known when the tree has been seen.
-        labels = None if release == videos.FOLDER else annotations.labels_of(release)
+        labels = None if release == FOLDER else annotations.labels_of(release)
         return self.dataset_info_from_configs(
             description=_DESCRIPTION,
             homepage="https://github.com/cvdfoundation/kinetics-dataset",

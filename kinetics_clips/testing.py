@@ -14,8 +14,9 @@ from kinetics_clips import progress
 from kinetics_clips.command import synthetic
 from kinetics_clips.kinetics_clips_dataset_builder import Builder
 from kinetics_clips.store import datasets
-from kinetics_clips.write import annotations, videos
+from kinetics_clips.write import annotations
 from kinetics_clips.write.config import KineticsClipsConfig, require
+from kinetics_clips.write.releases import FOLDER
 
 _MAX_FRAMES = 1 << synthetic.NUM_BLOCKS
 _MIN_SIZE = (32, 48)  # in which a number can be read
@@ -74,7 +75,7 @@ def make_dataset(
     builder = Builder(config=config, data_dir=directory, num_workers=1)
     release = builder.builder_config.release
     if class_names is None:
-        names = annotations.labels_of(release).names if release != videos.FOLDER else ()
+        names = annotations.labels_of(release).names if release != FOLDER else ()
         class_names = names[:3] or [f"class {number}" for number in range(3)]
     if builder.is_prepared():
         raise ValueError(
@@ -119,7 +120,7 @@ def make_dataset(
             )
             for number, class_name, frames, (height, width), rate in kinds:
                 stem = f"{split}_{number}"
-                if release != videos.FOLDER:
+                if release != FOLDER:
                     stem = f"{split[:5]:-<5}{number:06}_000000_000010"
                 path = Path(root, split, class_name, f"{stem}.mp4")
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,7 @@ import kinetics_clips
 from kinetics_clips.command import synthetic
 from kinetics_clips.read import process_engine
 from kinetics_clips.read.process_engine import ProcessEngine
-from kinetics_clips.store import frame_index
+from kinetics_clips.store import frame_index, index_format
 from kinetics_clips.write import workers
 from kinetics_clips.write.annotations import Annotation
 from kinetics_clips.write.sources import File
@@ -203,7 +203,7 @@ def data_dir(tmp_path_factory) -> Path:
 def streamed_dir(tmp_path_factory, data_dir) -> Path:
     """The same as `data_dir`, without a frame index."""
     directory = tmp_path_factory.mktemp("streamed")
-    ignored = shutil.ignore_patterns(f"*{frame_index.SUFFIX}")
+    ignored = shutil.ignore_patterns(f"*{index_format.SUFFIX}")
     shutil.copytree(data_dir, directory, ignore=ignored, dirs_exist_ok=True)
     return directory
 
@@ -225,7 +225,7 @@ def directory(data_dir, tmp_path) -> Path:
 def index(data_dir) -> frame_index.FrameIndex:
     """The frame index of the split `train`."""
     directory = data_dir / "kinetics_clips/folder/2.0.0"
-    return frame_index.FrameIndex(frame_index.path_of(directory, "train"))
+    return frame_index.FrameIndex(index_format.path_of(directory, "train"))
 
 
 def wait_for_processes() -> ProcessEngine:

@@ -30,7 +30,7 @@ import kinetics_clips
 from kinetics_clips import ClipSource, ClipSpec
 from kinetics_clips.command import synthetic
 from kinetics_clips.read import process_engine
-from kinetics_clips.store import frame_index, tfrecords
+from kinetics_clips.store import index_format, tfrecords
 from kinetics_clips.write import annotations, frames, sources, videos, workers
 
 SETTINGS = frames.EncodeSettings(short_side=None, jpeg_quality=95, fps=None)
@@ -380,7 +380,7 @@ def test_no_flipped_byte_of_a_streamed_shard_gives_other_pixels(small, tmp_path)
     directory, spec, clips = small
     copy = tmp_path / "2.0.0"
     shutil.copytree(
-        directory, copy, ignore=shutil.ignore_patterns(f"*{frame_index.SUFFIX}")
+        directory, copy, ignore=shutil.ignore_patterns(f"*{index_format.SUFFIX}")
     )
     (shard,) = copy.glob("*-train.tfrecord-*")
     original = shard.read_bytes()

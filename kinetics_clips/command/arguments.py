@@ -8,10 +8,10 @@ import tensorflow_datasets as tfds
 
 from kinetics_clips import files
 from kinetics_clips.kinetics_clips_dataset_builder import Builder
-from kinetics_clips.read import windows
+from kinetics_clips.read import clip_spec
 from kinetics_clips.version import __version__
 from kinetics_clips.write import check
-from kinetics_clips.write.videos import RELEASES
+from kinetics_clips.write.releases import RELEASES
 
 DATA_DIR = Path(files.absolute(tfds.core.constants.DATA_DIR))
 
@@ -123,7 +123,7 @@ def parser() -> argparse.ArgumentParser:
     build.add_argument(
         "--allow-missing",
         action="store_true",
-        help="build even if less than half of the annotated videos are there",
+        help="build even if less than half of the videos are there",
     )
     build.add_argument(
         "--overwrite",
@@ -245,15 +245,15 @@ def _add_spec(parser: argparse.ArgumentParser) -> None:
     spec.add_argument(
         "--windows",
         type=lambda text: int(text) if text.isdecimal() else text,
-        default=windows.RANDOM,
+        default=clip_spec.RANDOM,
         metavar="W",
         help="windows of a video: random, center, or the number of evenly spaced ones "
         "(default: random)",
     )
     spec.add_argument(
         "--crops",
-        default=windows.RANDOM,
-        choices=[windows.RANDOM, windows.CENTER, windows.THREE],
+        default=clip_spec.RANDOM,
+        choices=[clip_spec.RANDOM, clip_spec.CENTER, clip_spec.THREE],
         help="place of the square (default: random)",
     )
     spec.add_argument(

@@ -19,9 +19,9 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from kinetics_clips import progress, wheels, wording
 from kinetics_clips.command import arguments, startup
 from kinetics_clips.kinetics_clips_dataset_builder import Builder
-from kinetics_clips.read.windows import ClipSpec
-from kinetics_clips.store import datasets, frame_index, indexing
-from kinetics_clips.write import check, report, resume, videos
+from kinetics_clips.read.clip_spec import ClipSpec
+from kinetics_clips.store import datasets, index_format, indexing
+from kinetics_clips.write import check, releases, report, resume, videos
 from kinetics_clips.write.config import KineticsClipsConfig
 from kinetics_clips.write.videos import Video
 
@@ -250,7 +250,7 @@ def _preview(args: argparse.Namespace) -> int:
 
     preview.require_suffix(args.path)
     builder = _find(args)
-    if not any(Path(builder.data_path).glob(f"*{frame_index.SUFFIX}")):
+    if not any(Path(builder.data_path).glob(f"*{index_format.SUFFIX}")):
         _import_tensorflow(args)  # which streams the records
     fields = [field.name for field in dataclasses.fields(ClipSpec)]
     shown = preview.show_clips(
@@ -280,7 +280,7 @@ def _find(args: argparse.Namespace) -> Builder:
     """Finds the dataset of a command; `folder` is short for `kinetics_clips/folder`."""
     name = args.dataset
     ours = f"{Builder.name}/{name}"
-    is_short = name in videos.RELEASES or Path(args.data_dir, ours).is_dir()
+    is_short = name in releases.RELEASES or Path(args.data_dir, ours).is_dir()
     if "/" not in name and is_short and not Path(name).is_dir():
         name = ours
     return datasets.find(name, args.data_dir)

@@ -13,7 +13,7 @@ from kinetics_clips import progress
 from kinetics_clips.command import synthetic
 from kinetics_clips.kinetics_clips_dataset_builder import Builder
 from kinetics_clips.read import clips
-from kinetics_clips.read.windows import ClipSpec
+from kinetics_clips.read.clip_spec import ClipSpec
 from kinetics_clips.show import preview, report_page
 from kinetics_clips.store import datasets
 

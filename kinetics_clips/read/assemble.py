@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kinetics_clips.read import draw
-from kinetics_clips.read.windows import ClipSpec
+from kinetics_clips.read.clip_spec import ClipSpec
 from kinetics_clips.store.frame_index import FrameIndex, UnreadableVideoError
 
 _log = logging.getLogger(__name__)

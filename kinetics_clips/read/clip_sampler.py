@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TypedDict
 
-from kinetics_clips.read import windows
+from kinetics_clips.read import shuffling
 from kinetics_clips.read.clip_source import ClipSource
 
 
@@ -61,7 +61,7 @@ class ClipSampler:
             raise ValueError(
                 f"`batch_size` must be at least 1 or None, got {batch_size}."
             )
-        windows.require_shard(shard)
+        shuffling.require_shard(shard)
         self._source, self._batch_size, self._seed = source, batch_size, seed
         self._index, self._count = shard
         self._drop_remainder = drop_remainder
@@ -84,9 +84,8 @@ class ClipSampler:
         epoch, done = self._began = self._next
         self._next, self._num_given = (epoch + 1, 0), 0
         self._source.set_epoch(epoch)
-        order = windows.order(windows.epoch_key(self._seed, epoch), len(self._source))[
-            done:
-        ]
+        key = shuffling.epoch_key(self._seed, epoch)
+        order = shuffling.order(key, len(self._source))[done:]
         mine = order[self._index :: self._count][: len(order) // self._count].tolist()
         size = self._batch_size or 1
         for start in range(0, num_steps * size, size):

@@ -19,17 +19,19 @@ import tensorflow_datasets as tfds
 
 from kinetics_clips.read import (
     assemble,
+    crops,
     draw,
     fetch,
     process_engine,
+    shuffling,
     thread_engine,
-    windows,
 )
 from kinetics_clips.read.assemble import RAISE, Clip, Clips, OnError, Place
+from kinetics_clips.read.clip_spec import ClipSpec
+from kinetics_clips.read.crops import Origin
 from kinetics_clips.read.decoding_task import Source
 from kinetics_clips.read.epochs import SharedEpoch
-from kinetics_clips.read.windows import ClipSpec, Origin
-from kinetics_clips.store import datasets, frame_index
+from kinetics_clips.store import datasets, index_format
 from kinetics_clips.store.frame_index import FrameIndex
 
 if TYPE_CHECKING:
@@ -276,14 +278,14 @@ class ClipSource(_Source):
             sizes |= {(h, w) for h, w in np.unique(sides, axis=1).T.tolist()}
         if self.spec.size is not None:
             side = self.spec.size
-            scaled = (windows.scaled_to(*size, side) for size in sizes)
+            scaled = (crops.scaled_to(*size, side) for size in sizes)
             sizes = {(int(height), int(width)) for height, width in scaled}
         return sizes
 
     def _key(self) -> int | None:
         if self._seed is None:
             return None
-        return windows.epoch_key(self._seed, self._epoch.number)
+        return shuffling.epoch_key(self._seed, self._epoch.number)
 
     def _place(self, index: SupportsIndex) -> Place:
         which, video = self._video(index)
@@ -317,7 +319,7 @@ def _videos_of(
         shard = os.path.basename(piece.filename)
         name = split_of[shard]
         if name not in indexes:
-            indexes[name] = FrameIndex(frame_index.path_of(directory, name))
+            indexes[name] = FrameIndex(index_format.path_of(directory, name))
         numbers = indexes[name].videos_of(shard)[piece.skip :][: piece.take]
         which = np.full(len(numbers), list(indexes).index(name))
         videos.append(np.stack([which, np.asarray(numbers, np.int64)], axis=1))

@@ -12,9 +12,9 @@ from typing import TypeVar
 import loky
 import numpy as np
 
-from kinetics_clips.read import assemble, streaming, windows
+from kinetics_clips.read import assemble, shuffling, streaming
 from kinetics_clips.read.clip_source import ClipSource
-from kinetics_clips.read.windows import ClipSpec
+from kinetics_clips.read.clip_spec import ClipSpec
 from kinetics_clips.store import datasets
 from kinetics_clips.store.frame_index import NoFrameIndexError
 from kinetics_clips.wheels import tensorflow as tf
@@ -130,7 +130,7 @@ def load_clips(
         keys = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
         keys = keys.batch(2)
     else:
-        key = windows.epoch_key(seed, epoch)
+        key = shuffling.epoch_key(seed, epoch)
         keys = tf.data.Dataset.from_tensors(np.array([key, key])).repeat()
     if num_epochs is not None:
         keys = keys.take(num_epochs)
@@ -226,7 +226,7 @@ def _check(
         )
     if on_error not in (assemble.RAISE, assemble.SKIP):
         raise ValueError(f"`on_error` must be 'raise' or 'skip', got {on_error!r}.")
-    windows.require_shard(shard)
+    shuffling.require_shard(shard)
     if start is not None and epoch is not None:
         raise ValueError(
             f"`start` must be None where there is an `epoch`, got {start}."
@@ -253,7 +253,7 @@ def _batches_from(
     def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         # Of a stateful function no iterator could be saved.
         key = tf.numpy_function(
-            lambda epoch: np.int64(windows.epoch_key(seed, int(epoch))),
+            lambda epoch: np.int64(shuffling.epoch_key(seed, int(epoch))),
             [epoch],
             tf.int64,
             stateful=False,
@@ -278,7 +278,7 @@ def _order(
 ) -> np.ndarray:
     """Returns the videos that a host reads in an epoch, in their order."""
     index, count = shard
-    order = windows.order(key, num_videos) if shuffle else np.arange(num_videos)
+    order = shuffling.order(key, num_videos) if shuffle else np.arange(num_videos)
     return order[index::count][: _share_of(num_videos, shard, shuffle)]
 
 

@@ -18,8 +18,8 @@ import numpy as np
 
 from kinetics_clips import wheels
 from kinetics_clips.read import assemble, decode, decoding_task, draw, fetch
+from kinetics_clips.read.clip_spec import ClipSpec
 from kinetics_clips.read.decoding_task import TASK, OpenFile, Source, Task
-from kinetics_clips.read.windows import ClipSpec
 
 MARK = "kinetics_clips_decoder"  # a word of the command line of these processes
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kinetics_clips.read.windows import ClipSpec
+from kinetics_clips.read.clip_spec import ClipSpec
 from kinetics_clips.store.frame_index import FrameIndex
 
 _ALIGNMENT = 64

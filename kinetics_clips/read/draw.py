@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from kinetics_clips.read import windows
-from kinetics_clips.read.windows import ClipSpec, View
+from kinetics_clips.read import crops, shuffling, windows
+from kinetics_clips.read.clip_spec import ClipSpec
+from kinetics_clips.read.crops import View
 from kinetics_clips.store.frame_index import FrameIndex, Texts, UnreadableVideoError
 
 # Features by which datasets of this package are known; their frame sizes can be
@@ -17,11 +18,11 @@ def generator(index: FrameIndex, video: int, key: int | None) -> np.random.Gener
     Args:
       index: The frame index that holds the video.
       video: Number of the video in that index.
-      key: Key of an epoch, as `windows.epoch_key` returns it, or None.
+      key: Key of an epoch, as `shuffling.epoch_key` returns it, or None.
     """
     if key is None:
         return np.random.default_rng()
-    return windows.generator(key, video_id(index, video))
+    return shuffling.generator(key, video_id(index, video))
 
 
 def frames(
@@ -49,7 +50,7 @@ def view(rng: np.random.Generator, size: tuple[int, int], spec: ClipSpec) -> Vie
 
     The generator is that which has drawn the clip's frames.
     """
-    drawn = windows.draw_view(rng, *size, spec)
+    drawn = crops.draw_view(rng, *size, spec)
     return View(  # in Python's numbers
         scaled=tuple(map(int, drawn.scaled)),
         boxes=[tuple(map(int, box)) for box in drawn.boxes],

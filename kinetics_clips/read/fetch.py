@@ -6,7 +6,8 @@ import numpy as np
 
 from kinetics_clips.read import draw, jpegs
 from kinetics_clips.read.arrays import ArrayPool, PrivateMemory
-from kinetics_clips.read.windows import ClipSpec, View
+from kinetics_clips.read.clip_spec import ClipSpec
+from kinetics_clips.read.crops import View
 from kinetics_clips.store.frame_index import FrameIndex, UnreadableVideoError
 
 # Memory for windows as they are stored, in multiples of a step so that it can be

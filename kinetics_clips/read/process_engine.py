@@ -82,7 +82,8 @@ class ProcessEngine:
           source: What the clips are of.
           videos: Number of the frame index in the source, and number of the video
             there, of each clip.
-          key: Key of an epoch, as `windows.epoch_key` returns it, or None to draw anew.
+          key: Key of an epoch, as `shuffling.epoch_key` returns it, or None to draw
+            anew.
 
         Returns:
           The clips, in memory that is used again when no array refers to it any more;

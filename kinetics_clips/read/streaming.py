@@ -11,9 +11,9 @@ from typing import Any, TypeAlias, TypeVar
 
 import tensorflow_datasets as tfds
 
-from kinetics_clips.read import windows
+from kinetics_clips.read import crops, windows
+from kinetics_clips.read.clip_spec import ClipSpec
 from kinetics_clips.read.encoded_frames import EncodedFrames
-from kinetics_clips.read.windows import ClipSpec
 from kinetics_clips.wheels import tensorflow as tf
 
 tnp = tf.experimental.numpy
@@ -105,14 +105,12 @@ def sample_clip(
 @_not_converted
 def sample_with_origin(
     example: dict[str, tf.Tensor], spec: ClipSpec, seed: _Seed
-) -> tuple[dict[str, tf.Tensor], windows.Origin]:
+) -> tuple[dict[str, tf.Tensor], crops.Origin]:
     """Takes a clip as `sample_clip` does, and tells where in its video it is from."""
     encoded = _take_windows(example, spec, seed)
-    view = windows.View(
-        *(encoded[name] for name in ("scaled", "boxes", "size", "flip"))
-    )
+    view = crops.View(*(encoded[name] for name in ("scaled", "boxes", "size", "flip")))
     fps = tf.cast(example.get("fps", 0.0), tf.float32)
-    origin = windows.Origin(encoded["frame_size"], fps, view)
+    origin = crops.Origin(encoded["frame_size"], fps, view)
     return _decode(encoded, spec), origin
 
 
@@ -221,7 +219,7 @@ def _take_windows(
     if spec.num_windows == 1:
         clip["video"] = tf.ensure_shape(clip["video"], [spec.length])
     height, width = tf.unstack(tf.io.extract_jpeg_shape(clip["video"][0])[:2])
-    view = windows.draw_view(draws, height, width, spec, tnp)
+    view = crops.draw_view(draws, height, width, spec, tnp)
     clip["frame_size"] = tf.stack([height, width])
     clip["scaled"] = _int32(view.scaled)
     clip["boxes"] = tf.stack([_int32(box) for box in view.boxes])

@@ -10,9 +10,9 @@ import numpy as np
 from kinetics_clips.read import decode, fetch
 from kinetics_clips.read.arrays import ArrayPool, PrivateMemory
 from kinetics_clips.read.assemble import Decoded, Place, no_batch
+from kinetics_clips.read.clip_spec import ClipSpec
 from kinetics_clips.read.fetch import EncodedClip
 from kinetics_clips.read.threads import Tasks
-from kinetics_clips.read.windows import ClipSpec
 from kinetics_clips.store.frame_index import FrameIndex
 
 # Threads that share a clip, where they have nothing else to do, have at least so many

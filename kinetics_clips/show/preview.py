@@ -14,10 +14,11 @@ import tensorflow_datasets as tfds
 from PIL import Image, ImageDraw, ImageFont
 
 from kinetics_clips import files
-from kinetics_clips.read import windows
+from kinetics_clips.read import shuffling
 from kinetics_clips.read.assemble import Clip
 from kinetics_clips.read.clip_source import ClipSource
-from kinetics_clips.read.windows import ClipSpec, Origin
+from kinetics_clips.read.clip_spec import ClipSpec
+from kinetics_clips.read.crops import Origin
 from kinetics_clips.store import datasets
 from kinetics_clips.store.frame_index import NoFrameIndexError
 
@@ -190,7 +191,7 @@ def show_clips(
     label = None
     if class_name is not None:
         label = datasets.label_number(builder.info, class_name)
-    key = windows.epoch_key(seed, epoch)
+    key = shuffling.epoch_key(seed, epoch)
     try:
         source = ClipSource(builder, split, spec, seed)
         uncut = _whole(spec)
@@ -234,7 +235,7 @@ def _from_index(
     num: int,
 ) -> Iterator[tuple[Clip, Origin, np.ndarray | None]]:
     """Yields clips, their origin, and the whole frames that they are cut out of."""
-    indices = windows.order(key, len(source))
+    indices = shuffling.order(key, len(source))
     if label is not None:
         indices = indices[source.labels[indices] == label]
     source.set_epoch(epoch)

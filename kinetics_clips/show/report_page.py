@@ -18,7 +18,7 @@ from PIL import Image
 from kinetics_clips import files, wording
 from kinetics_clips.read import draw
 from kinetics_clips.read.encoded_frames import EncodedFrames
-from kinetics_clips.store import datasets, frame_index
+from kinetics_clips.store import datasets, frame_index, index_format
 from kinetics_clips.write import annotations, check, report, sources
 from kinetics_clips.write.report import Row
 from kinetics_clips.write.videos import BAD_ROW
@@ -569,7 +569,7 @@ def _some_jpegs(
 ) -> Iterator[tuple[bytes, int, bytes]]:
     """Yields a JPEG, label and id of the first videos, which are in random order."""
     if builder.info.file_format is tfds.core.FileFormat.TFRECORD:
-        path = frame_index.path_of(Path(builder.data_path), split)
+        path = index_format.path_of(Path(builder.data_path), split)
         index = frame_index.FrameIndex(path)
         for video in range(min(len(index), _NUM_THUMBNAILS)):
             (jpeg,) = index.read(video, [index.num_frames(video) // 2])

@@ -23,35 +23,35 @@ import struct
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import google_crc32c
 import numpy as np
 
 from kinetics_clips.store import tfrecords
-
-SUFFIX = ".frame_index"
-
-# The file's last bytes: length and CRC32C of the description, which stands before them.
-_FORMAT = b"KCINDEX"
-MAGIC = _FORMAT + b"2"
-TRAILER = struct.Struct("<QI8s")
-
-# A frame: where its bytes lie in the record's data, and their CRC32C.
-FRAME = np.dtype([("offset", "<u4"), ("length", "<u4"), ("checksum", "<u4")])
-
-# Rows of frames that have a checksum together: a window takes one block or two.
-_BLOCK = 256
-BLOCK_BYTES = _BLOCK * FRAME.itemsize
+from kinetics_clips.store.index_format import (
+    BLOCK,
+    BLOCK_BYTES,
+    BYTES,
+    CHECKSUMS,
+    FIRST_FRAMES,
+    FLOAT,
+    FORMAT,
+    FRAME,
+    FRAMES,
+    INT,
+    MAGIC,
+    RECORDS,
+    TEXT,
+    TRAILER,
+    Shard,
+    tables_of_text,
+)
 
 _CHUNK = 1 << 20  # bytes that are verified at a time
 
 # Bytes of a record that hold what is stored beside its frames, as builds here store it.
 _HEAD_BYTES = 1 << 12
-
-# How the values of a feature are kept. Texts follow each other in a table of bytes.
-INT, FLOAT, TEXT = "<i8", "<f4", "text"
-BYTES = "|u1"
 
 
 class FrameIndexError(RuntimeError):
@@ -64,23 +64,6 @@ class NoFrameIndexError(FrameIndexError):
 
 class UnreadableVideoError(RuntimeError):
     """A stored video that gives no clip: it is damaged, or its rate is unknown."""
-
-
-class Shard(NamedTuple):
-    """A file of stored videos.
-
-    Attributes:
-      name: Name of the file in the dataset's directory.
-      num_videos: Number of videos that it holds.
-      num_bytes: Size of the file, in bytes.
-      modified: When it last changed, in ns since 1970; while that stays, its videos are
-        those that were indexed.
-    """
-
-    name: str
-    num_videos: int
-    num_bytes: int
-    modified: int
 
 
 class Texts:
@@ -125,10 +108,10 @@ class FrameIndex:
             description = self._description()
             self.shards = [_shard(*shard) for shard in description["shards"]]
             self._tables = description["tables"]
-            self._frames = self._place("frames", BYTES)
-            self._checksums = self._table("frame checksums", "<u4")
-            self._first_frames = self._table("first frames", INT)
-            self._records = self._table("records", INT)
+            self._frames = self._place(FRAMES, BYTES)
+            self._checksums = self._table(CHECKSUMS, "<u4")
+            self._first_frames = self._table(FIRST_FRAMES, INT)
+            self._records = self._table(RECORDS, INT)
             self.features = {
                 name: self._feature(name, kind)
                 for name, kind in description["features"].items()
@@ -248,10 +231,10 @@ class FrameIndex:
         """Reads and verifies what is kept of frames of a video."""
         first = int(self._first_frames[video])
         numbers = np.arange(first, int(self._first_frames[video + 1]))[list(frames)]
-        block = int(numbers[0]) // _BLOCK
+        block = int(numbers[0]) // BLOCK
         offset, num_bytes = self._frames
         start = block * BLOCK_BYTES
-        end = min((int(numbers[-1]) // _BLOCK + 1) * BLOCK_BYTES, num_bytes)
+        end = min((int(numbers[-1]) // BLOCK + 1) * BLOCK_BYTES, num_bytes)
         content = np.empty(end - start, np.uint8)
         try:
             missing = tfrecords.fill(self._descriptor, content, offset + start)
@@ -264,7 +247,7 @@ class FrameIndex:
             ]
             expected = self._checksums[block : block + len(checksums)]
             if not missing and checksums == expected.tolist():
-                return content.view(FRAME)[numbers - block * _BLOCK]
+                return content.view(FRAME)[numbers - block * BLOCK]
             problem = "is damaged"
         raise UnreadableVideoError(
             self._text(f"{problem} where it tells of {self.describe(video)}")
@@ -278,7 +261,7 @@ class FrameIndex:
         trailer = self._read(size - TRAILER.size, TRAILER.size)
         length, checksum, magic = TRAILER.unpack(trailer.data)
         if magic != MAGIC:
-            if magic.startswith(_FORMAT):
+            if magic.startswith(FORMAT):
                 raise self._error(f"is of another version of this package: {magic!r}")
             raise ValueError(f"it must end with {MAGIC!r}, got {magic!r}")
         self._tables_end = size - TRAILER.size - length
@@ -323,8 +306,8 @@ class FrameIndex:
 
     def _feature(self, name: str, kind: str) -> np.ndarray | Texts:
         if kind == TEXT:
-            ends = self._table(f"{name} ends", INT)
-            return Texts(ends, self._table(f"{name} bytes", BYTES))
+            ends, content = tables_of_text(name)
+            return Texts(self._table(ends, INT), self._table(content, BYTES))
         if kind not in (INT, FLOAT):
             raise ValueError(f"{name} is kept as {kind}")
         return self._table(name, kind)
@@ -425,7 +408,7 @@ class FrameIndex:
 
     def _text(self, problem: str) -> str:
         return (
-            f"The frame index {self.path} {problem}. Make it anew: "
+            f"The frame index {self.path} {problem}. Rebuild it: "
             f"kinetics-clips index {shlex.quote(str(self.path.parent))}"
         )
 
@@ -472,8 +455,3 @@ def _shard(name: str, num_videos: int, num_bytes: int, modified: int) -> Shard:
 def _require_rising(ends: np.ndarray, last: int) -> None:
     if not len(ends) or ends[0] or ends[-1] != last or (np.diff(ends) < 0).any():
         raise ValueError(f"places that do not rise from 0 to {last}")
-
-
-def path_of(directory: Path, split: str) -> Path:
-    """Returns where the index of a split is."""
-    return directory / f"{split}{SUFFIX}"

@@ -15,28 +15,27 @@ import tensorflow_datasets as tfds
 
 from kinetics_clips import files, progress, wording
 from kinetics_clips.store import datasets, tfrecords
-from kinetics_clips.store.frame_index import (
+from kinetics_clips.store.frame_index import FrameIndex, UnreadableVideoError
+from kinetics_clips.store.index_format import (
+    ALIGNMENT,
     BLOCK_BYTES,
     BYTES,
+    CHECKSUMS,
+    FIRST_FRAMES,
     FLOAT,
     FRAME,
+    FRAMES,
     INT,
     MAGIC,
+    RECORDS,
     TEXT,
     TRAILER,
-    FrameIndex,
     Shard,
-    UnreadableVideoError,
     path_of,
+    tables_of_text,
 )
 
 _log = logging.getLogger(__name__)
-
-_ALIGNMENT = 64
-
-# Tables of every index, whatever the features are.
-_FRAMES, _CHECKSUMS = "frames", "frame checksums"
-_FIRST_FRAMES, _RECORDS = "first frames", "records"
 
 # Bytes of shards under which one process does it all: others take a second to start.
 _MIN_PARALLEL_BYTES = 1 << 29
@@ -126,10 +125,10 @@ def _schema(features: tfds.features.FeaturesDict) -> tuple[str, dict[str, str]]:
 
 def _without_colliding(kinds: dict[str, str]) -> dict[str, str]:
     """Leaves out numbers whose table would have the name of another one."""
-    taken = {_FRAMES, _CHECKSUMS, _FIRST_FRAMES, _RECORDS}
+    taken = {FRAMES, CHECKSUMS, FIRST_FRAMES, RECORDS}
     for name, kind in kinds.items():
         if kind == TEXT:
-            taken.update(_tables_of_text(name))
+            taken.update(tables_of_text(name))
     left_out = [name for name, kind in kinds.items() if kind != TEXT and name in taken]
     if left_out:
         _log.info(
@@ -138,10 +137,6 @@ def _without_colliding(kinds: dict[str, str]) -> dict[str, str]:
             ", ".join(map(repr, left_out)),
         )
     return {name: kind for name, kind in kinds.items() if name not in left_out}
-
-
-def _tables_of_text(name: str) -> tuple[str, str]:
-    return f"{name} ends", f"{name} bytes"
 
 
 class _Rows(NamedTuple):
@@ -237,16 +232,16 @@ def _write(path: Path, kinds: dict[str, str], shards: Iterable[_Rows]) -> None:
             for name, values in rows.features.items():
                 features[name] += values
         places: dict[str, tuple[str, int, int, int | None]]
-        places = {_FRAMES: (BYTES, 0, file.tell(), None)}
+        places = {FRAMES: (BYTES, 0, file.tell(), None)}
         tables = {
-            _CHECKSUMS: _checksums(file),
-            _FIRST_FRAMES: np.cumsum(np.concatenate(num_frames), dtype=INT),
-            _RECORDS: np.concatenate(records).astype(INT),
+            CHECKSUMS: _checksums(file),
+            FIRST_FRAMES: np.cumsum(np.concatenate(num_frames), dtype=INT),
+            RECORDS: np.concatenate(records).astype(INT),
         }
         for name, kind in kinds.items():
             if kind == TEXT:
                 lengths = [0, *map(len, features[name])]
-                ends, content = _tables_of_text(name)
+                ends, content = tables_of_text(name)
                 tables[ends] = np.cumsum(lengths, dtype=INT)
                 tables[content] = np.frombuffer(b"".join(features[name]), BYTES)
             else:
@@ -269,7 +264,7 @@ def _checksums(file: BinaryIO) -> np.ndarray:
 
 
 def _append(file: BinaryIO, table: np.ndarray) -> tuple[str, int, int, int]:
-    file.write(bytes(-file.tell() % _ALIGNMENT))
+    file.write(bytes(-file.tell() % ALIGNMENT))
     offset = file.tell()
     file.write(table.data)
     checksum = google_crc32c.value(table.view(np.uint8))

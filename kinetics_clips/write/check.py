@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import tensorflow_datasets as tfds
 
+from kinetics_clips.write.releases import ANNOTATED, COUNTS, FOLDER, FOUND
 from kinetics_clips.write.videos import (
     BAD_ROW,
     DUPLICATE,
-    FOLDER,
     UNKNOWN,
     Found,
     Split,
@@ -31,40 +31,7 @@ if TYPE_CHECKING:  # importing it brings OpenCV, which readers do not need
 # Videos that are encoded to tell what a build costs, by `check` and by each build.
 SAMPLE = 50
 
-_ANNOTATED, _FOUND, _PASSED_OVER = "annotated", "found", "passed over"
-
-# (who, what was counted, train, validation, test), for each release: rows of annotation
-# files, or videos that somebody has. None = not published. Sources: the README of
-# https://github.com/cvdfoundation/kinetics-dataset, the zoo pages of
-# https://docs.voxel51.com (DeepMind's and CVDF's of 600 and 700-2020), the dataset
-# pages of https://github.com/open-mmlab/mmaction2, `media_sequence` of
-# https://github.com/google-ai-edge/mediapipe (700), and the configs of
-# https://github.com/tensorflow/models (TF Model Garden).
-_REPORTED = {
-    "k400": [
-        ("the official CSVs", _ANNOTATED, 246_534, 19_906, 38_685),
-        ("DeepMind's CSVs of 2021", _ANNOTATED, 219_561, 18_014, None),
-        ("CVDF", _FOUND, 240_258, 19_881, 38_685),
-        ("MMAction2", _FOUND, 240_436, 19_796, None),
-        ("TF Model Garden", _FOUND, 215_570, 17_706, None),
-    ],
-    "k600": [
-        ("DeepMind's CSVs", _ANNOTATED, 370_582, 28_313, 56_618),
-        ("CVDF", _FOUND, 427_549, 29_793, 72_924),
-        ("MMAction2", _FOUND, 383_393, 27_910, None),
-        ("TF Model Garden", _FOUND, 366_016, 27_780, None),
-    ],
-    "k700": [
-        ("DeepMind's CSVs", _ANNOTATED, 540_247, 34_610, 69_103),
-        ("MMAction2", _FOUND, 542_357, 34_824, None),
-        ("TF Model Garden", _FOUND, 522_883, 33_441, None),
-    ],
-    "k700_2020": [
-        ("DeepMind's CSVs", _ANNOTATED, 542_352, 34_125, 67_433),
-        ("CVDF", _FOUND, 534_073, 33_914, 64_260),
-        ("TF Model Garden", _FOUND, 535_982, 33_640, None),
-    ],
-}
+_PASSED_OVER = "passed over"
 
 # The share of the encode loop's speed at which a whole build runs.
 _BUILD_SHARE = 0.9
@@ -97,8 +64,8 @@ def count(split: Split) -> dict[str, int]:
     others = num_unmatched + reasons[DUPLICATE] + reasons[BAD_ROW]
     num_passed_over = reasons.total() - others
     return {
-        _ANNOTATED: len(split.videos),
-        _FOUND: split.num_found,
+        ANNOTATED: len(split.videos),
+        FOUND: split.num_found,
         **problems,
         "unmatched": num_unmatched,
         "unlabelled": sum(video.annotation.label is None for video in split.videos),
@@ -115,13 +82,13 @@ def table(split: Split, release: str) -> str:
     for what, number in count(split).items():
         reported = [
             f"{row[0]} {row[column]:,}"
-            for row in _REPORTED.get(release, [])
+            for row in COUNTS.get(release, [])
             if row[1] == what and row[column] is not None
         ]
         if what == _PASSED_OVER:
             files = {k: why for k, why in split.unmatched.items() if why[0] != BAD_ROW}
             reported = [summary_of_passed_over(files)]
-        if what == _ANNOTATED and release == FOLDER:
+        if what == ANNOTATED and release == FOLDER:
             what = "in folders"
         lines.append(f"  {what:12}{number:>10,}   {'; '.join(reported)}".rstrip())
     return "\n".join(lines)
@@ -140,7 +107,7 @@ def require_half(found: Found) -> None:
             short.append(f"{num_good:,} of {len(annotated):,} of {name}")
     if short:
         raise ValueError(
-            "At least half of the annotated videos must be there, got "
+            "At least half of the videos must be there, got "
             f"{', '.join(short)}. `kinetics-clips check` shows what is missing; "
             "--allow-missing builds what there is."
         )

@@ -5,7 +5,7 @@ import re
 
 import tensorflow_datasets as tfds
 
-from kinetics_clips.write.videos import RELEASES, Release
+from kinetics_clips.write.releases import RELEASES, Release
 
 
 def require(name: str, value: object, holds: object, requirement: str) -> None:

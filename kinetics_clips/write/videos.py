@@ -9,20 +9,15 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from kinetics_clips import wording
 from kinetics_clips.write import annotations, archives, sources, tables
 from kinetics_clips.write.annotations import SPLITS, Annotation, Labels
+from kinetics_clips.write.releases import FOLDER, SIBLINGS
 from kinetics_clips.write.sources import File, as_utf8
 
 _log = logging.getLogger(__name__)
-
-FOLDER: Final = "folder"  # the release that is no release: a tree of class folders
-Release: TypeAlias = Literal["k400", "k600", "k700", "k700_2020", "folder"]
-RELEASES: tuple[Release, ...] = ("k400", "k600", "k700", "k700_2020", FOLDER)
-
-_SIBLINGS = {"k700": "k700_2020", "k700_2020": "k700"}
 
 _LAYOUTS = {
     FOLDER: """\
@@ -436,8 +431,7 @@ def _read_tables(
             by_release[_release_of(path.relative_to(root))].append(path)
         else:
             others.append(path)
-    # 700-2020 grew out of 700, and people do not always say which one they have.
-    own = by_release[release] + by_release[None] or by_release[_SIBLINGS.get(release)]
+    own = by_release[release] + by_release[None] or by_release[SIBLINGS.get(release)]
     for path in sorted(set().union(*by_release.values()) - set(own)):
         _log.warning("%s: passed over, because it is of another release", path)
     by_split: dict[str, dict[str, Annotation]] = {}

@@ -24,8 +24,8 @@ from processes import run_script
 import kinetics_clips
 from kinetics_clips import ClipSource, ClipSpec
 from kinetics_clips.command import synthetic
-from kinetics_clips.read import process_engine, scaling, windows
-from kinetics_clips.store import frame_index, indexing
+from kinetics_clips.read import crops, process_engine, scaling, shuffling, windows
+from kinetics_clips.store import frame_index, index_format, indexing
 
 NAME = "kinetics_clips/folder"
 
@@ -80,7 +80,7 @@ def stored(builder) -> list[dict]:
 def by_hand(example: dict, spec: ClipSpec, rng: np.random.Generator) -> dict:
     """Decodes all frames of a video and takes a clip out of them."""
     frames = windows.draw_frames(rng, len(example["video"]), example["fps"], spec)
-    view = windows.draw_view(rng, *example["video"][0].shape[:2], spec)
+    view = crops.draw_view(rng, *example["video"][0].shape[:2], spec)
 
     def resized(pixels, size):
         if pixels.shape[:2] == tuple(size):
@@ -113,7 +113,7 @@ def by_hand(example: dict, spec: ClipSpec, rng: np.random.Generator) -> dict:
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 def test_clips_are_cut_out_of_plain_decoded_frames(data_dir, stored, spec):
     clips = source(data_dir, spec)
-    key = windows.epoch_key(7, 3)
+    key = shuffling.epoch_key(7, 3)
     batch = clips.batch(range(len(clips)), key)
     for number, example in enumerate(stored):
         expected = by_hand(example, spec, np.random.default_rng(number))
@@ -122,7 +122,7 @@ def test_clips_are_cut_out_of_plain_decoded_frames(data_dir, stored, spec):
         assert clip["video"].dtype == np.uint8
         assert clip["frame_indices"].dtype == np.int32
         assert clip["label"].dtype == np.int64
-        rng = windows.generator(key, example["video_id"])
+        rng = shuffling.generator(key, example["video_id"])
         np.testing.assert_equal(
             {name: values[number] for name, values in batch.items()},
             by_hand(example, spec, rng),
@@ -376,7 +376,7 @@ def damaged_dir(data_dir, tmp_path) -> Path:
     """A copy of the prepared dataset with one bad bit, in frame 10 of `red/long`."""
     shutil.copytree(data_dir, tmp_path, dirs_exist_ok=True)
     (shard,) = tmp_path.rglob("*-train.tfrecord-*")
-    index = frame_index.FrameIndex(frame_index.path_of(shard.parent, "train"))
+    index = frame_index.FrameIndex(index_format.path_of(shard.parent, "train"))
     video = [*index.features["video_id"]].index(b"red/long")
     (jpeg,) = index.read(video, [10])
     record = next(

@@ -2,7 +2,7 @@ import numpy as np
 from conftest import HEIGHT, TRAIN, WIDTH
 
 from kinetics_clips import ClipSpec
-from kinetics_clips.read import draw, windows
+from kinetics_clips.read import draw, shuffling
 
 
 def test_a_draw_depends_on_key_and_video_alone(index):
@@ -13,7 +13,7 @@ def test_a_draw_depends_on_key_and_video_alone(index):
         frames = draw.frames(rng, index, video, spec)
         return frames.tolist(), draw.view(rng, (HEIGHT, WIDTH), spec)
 
-    keys = [windows.epoch_key(seed=0, epoch=epoch) for epoch in range(8)]
+    keys = [shuffling.epoch_key(seed=0, epoch=epoch) for epoch in range(8)]
     of_video = [drawn(0, key) for key in keys]
     assert of_video == [drawn(0, key) for key in keys]
     assert len({str(one) for one in of_video}) == len(keys)

@@ -5,7 +5,7 @@ from conftest import build, numbers, write_tree
 from kinetics_clips import ClipSpec
 from kinetics_clips.command import synthetic
 from kinetics_clips.read import thread_engine
-from kinetics_clips.store import frame_index
+from kinetics_clips.store import index_format
 from kinetics_clips.store.frame_index import FrameIndex, UnreadableVideoError
 
 
@@ -49,7 +49,7 @@ def test_clips_of_several_sizes_make_no_batch(tmp_path):
     path = tmp_path / "videos/train/a/two.mp4"
     synthetic.write_video(path, 4, height=64, width=64)
     builder = build(tmp_path / "videos", tmp_path)
-    index = FrameIndex(frame_index.path_of(builder.data_path, "train"))
+    index = FrameIndex(index_format.path_of(builder.data_path, "train"))
     (error,) = read(index, ClipSpec(length=2), [0, 1], 0).errors.values()
     with pytest.raises(ValueError, match=r"2 sizes.*\[\(64, 64\), \(96, 128\)\]"):
         raise error

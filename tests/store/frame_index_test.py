@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kinetics_clips
-from kinetics_clips.store import frame_index, indexing, tfrecords
+from kinetics_clips.store import index_format, indexing, tfrecords
 from kinetics_clips.store.frame_index import (
     FrameIndex,
     FrameIndexError,
@@ -28,7 +28,7 @@ from kinetics_clips.store.frame_index import (
 @pytest.fixture
 def path(directory) -> Path:
     """Of the index of its training split."""
-    return frame_index.path_of(directory, "train")
+    return index_format.path_of(directory, "train")
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def overwrite(path: Path, content: bytes) -> None:
 
 
 def opened(directory: Path, split: str = "train") -> FrameIndex:
-    return FrameIndex(frame_index.path_of(directory, split))
+    return FrameIndex(index_format.path_of(directory, split))
 
 
 def stored(directory: Path, split: str) -> list[dict]:
@@ -100,7 +100,7 @@ def records(path: Path) -> list[bytes]:
 
 
 def test_without_an_index_the_error_says_how_to_make_one(directory):
-    path = frame_index.path_of(directory, "train")
+    path = index_format.path_of(directory, "train")
     path.unlink()
     with pytest.raises(
         NoFrameIndexError,
@@ -202,7 +202,7 @@ def test_exchanged_shards_of_one_size_are_an_error(twins, tmp_path):
         with pytest.raises(
             FrameIndexError,
             match=rf"is stale: where it tells of video ./... \(0 of .*-0000{number}-of-"
-            r".*there is another video.* Make it anew: kinetics-clips index",
+            r".*there is another video.* Rebuild it: kinetics-clips index",
         ):
             index.read(number, [3])
     with pytest.raises(FrameIndexError, match="is stale: where it tells of video"):
@@ -533,7 +533,7 @@ def test_an_index_of_another_version_is_an_error_that_says_so(
 ):
     path.write_bytes(original[:-1] + b"1")
     with pytest.raises(
-        FrameIndexError, match=r"is of another version .*Make it anew: kinetics-clips"
+        FrameIndexError, match=r"is of another version .*Rebuild it: kinetics-clips"
     ):
         opened(directory)
 

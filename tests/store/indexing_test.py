@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from kinetics_clips.store import frame_index, indexing
+from kinetics_clips.store import index_format, indexing
 from kinetics_clips.store.frame_index import (
     FrameIndex,
     FrameIndexError,
@@ -42,7 +42,7 @@ def test_processes_make_the_same_index(directory, monkeypatch, tmp_path):
         with indexing._in_processes(
             indexing._index_shard, shards, 2, *arguments
         ) as rows:
-            made.append(frame_index.path_of(tmp_path, str(limit)))
+            made.append(index_format.path_of(tmp_path, str(limit)))
             indexing._write(made[-1], arguments[1], rows)
     assert made[0].read_bytes() == made[1].read_bytes()
     index = FrameIndex(made[0])
@@ -56,7 +56,7 @@ def test_processes_make_the_same_index(directory, monkeypatch, tmp_path):
 
 
 def test_an_index_is_replaced_as_a_whole_or_not_at_all(directory):
-    path = frame_index.path_of(directory, "train")
+    path = index_format.path_of(directory, "train")
     before = path.read_bytes()
     shard = shard_of(directory)
     shard.write_bytes(shard.read_bytes()[:-10])

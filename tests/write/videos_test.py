@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinetics_clips import wording
-from kinetics_clips.write import annotations, videos
+from kinetics_clips.write import annotations, releases, videos
 
 KINETICS = ("k400", "k600", "k700", "k700_2020")
 HEADER = "label,youtube_id,time_start,time_end,split\n"
@@ -288,7 +288,7 @@ def test_find_folder_counts_dotfiles_and_reports_strays(tmp_path, caplog):
     assert "of no split: 2 video files are passed over: not below train" in caplog.text
 
 
-@pytest.mark.parametrize("release", videos.RELEASES)
+@pytest.mark.parametrize("release", releases.RELEASES)
 def test_find_passes_over_dotfiles(tmp_path, release):
     # macOS leaves `._` files beside copied ones; CVDF's K600 has some in archives.
     write_csv(tmp_path, "train", f"{LABELS.get(release, 'zumba')},{ONE},7,17")
@@ -327,14 +327,14 @@ def test_find_folder_takes_class_names_of_archives_too(tmp_path):
         videos.find(tmp_path, "folder")
 
 
-@pytest.mark.parametrize("release", videos.RELEASES)
+@pytest.mark.parametrize("release", releases.RELEASES)
 def test_find_of_an_empty_directory_finds_nothing(tmp_path, release):
     found = videos.find(tmp_path, release)
     names = [] if release == "folder" else annotations.labels_of(release).names
     assert found == (names, [], {})
 
 
-@pytest.mark.parametrize("release", videos.RELEASES)
+@pytest.mark.parametrize("release", releases.RELEASES)
 def test_find_raises_where_there_is_no_directory(tmp_path, release):
     with pytest.raises(FileNotFoundError, match="absent"):
         videos.find(tmp_path / "absent", release)
@@ -715,7 +715,7 @@ def test_find_marks_names_that_are_not_utf8(tmp_path):
     }
 
 
-@pytest.mark.parametrize("release", videos.RELEASES)
+@pytest.mark.parametrize("release", releases.RELEASES)
 @pytest.mark.parametrize("name", ["train/damaged.tar", "damaged.tgz"])
 def test_find_goes_on_behind_a_damaged_archive(tmp_path, caplog, release, name):
     label = LABELS.get(release, "any")
@@ -727,7 +727,7 @@ def test_find_goes_on_behind_a_damaged_archive(tmp_path, caplog, release, name):
     videos.require_videos(videos.find(tmp_path, release), tmp_path, release)
 
 
-@pytest.mark.parametrize("release", videos.RELEASES)
+@pytest.mark.parametrize("release", releases.RELEASES)
 def test_find_uses_what_can_be_read_of_a_truncated_archive(tmp_path, release):
     names = [f"{number:011}_000001_000011.mp4" for number in range(3)]
     archive = f"train/{LABELS.get(release, 'any')}.tar"
@@ -787,7 +787,7 @@ def test_find_survives_a_link_that_leads_to_itself(tmp_path):
     }
 
 
-@pytest.mark.parametrize("release", videos.RELEASES)
+@pytest.mark.parametrize("release", releases.RELEASES)
 def test_find_follows_a_split_folder_that_is_a_link(tmp_path, release):
     label = LABELS.get(release, "a")
     touch(tmp_path, f"elsewhere/{label}/{ONE_ID}.mp4")
@@ -880,7 +880,7 @@ def test_find_kinetics_reads_the_real_files_beside_each_other(tmp_path):
 # What there must be at least.
 
 
-@pytest.mark.parametrize("release", videos.RELEASES)
+@pytest.mark.parametrize("release", releases.RELEASES)
 def test_require_videos_shows_the_layout_where_there_is_no_split(tmp_path, release):
     touch(tmp_path, "videos/one.mp4", "readme.md")
     found = videos.find(tmp_path, release)
@@ -901,7 +901,7 @@ def test_require_videos_shows_the_layout_where_there_is_no_split(tmp_path, relea
     assert message.endswith(":\n" + videos.layout(release))
 
 
-@pytest.mark.parametrize("release", videos.RELEASES)
+@pytest.mark.parametrize("release", releases.RELEASES)
 def test_require_videos_says_that_a_directory_is_empty(tmp_path, release):
     found = videos.find(tmp_path, release)
     with pytest.raises(
