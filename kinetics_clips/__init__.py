@@ -61,13 +61,13 @@ __all__ = [
 # Where each name is, imported on first use: some need TensorFlow, which takes seconds
 # to import, codecs, or TFDS's registry of namespaces. `show_clips` draws.
 _LAZY = {
-    "VIEWS_1X3": "read.windows",
-    "VIEWS_4X3": "read.windows",
-    "VIEWS_10X3": "read.windows",
+    "VIEWS_1X3": "read.clip_spec",
+    "VIEWS_4X3": "read.clip_spec",
+    "VIEWS_10X3": "read.clip_spec",
     "Builder": "kinetics_clips_dataset_builder",
     "ClipSampler": "read.clip_sampler",
     "ClipSource": "read.clip_source",
-    "ClipSpec": "read.windows",
+    "ClipSpec": "read.clip_spec",
     "EncodedFrames": "read.encoded_frames",
     "FrameIndexError": "store.frame_index",
     "KineticsClipsConfig": "write.config",

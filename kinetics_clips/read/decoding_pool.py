@@ -20,9 +20,11 @@ import sys
 import time
 from collections.abc import Sequence
 
+import numpy as np
+
 from kinetics_clips.read import decoding_process
 from kinetics_clips.read.decoding_process import BUSY_WITH, FORGET, IDLE, NEWS, READY
-from kinetics_clips.read.decoding_task import TASK, OpenFile, SharedMemory, Task
+from kinetics_clips.read.decoding_task import TASK, OpenFile, SharedMemory
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +65,7 @@ class DecodingPool:
         self.num_processes = num_processes
         self.has_failed = False
         self.deaths: list[tuple[int, int]] = []
+        self._were_ready, self._look_again = False, 0.0
         self._processes: dict[int, _Process] = {}
         self._numbers = itertools.count()
         # What the processes know by its number: kind, and file.
@@ -85,14 +88,16 @@ class DecodingPool:
             self._start(slot)
 
     def are_ready(self) -> bool:
-        """Returns whether all of them accept tasks; never, once one could not start."""
-        if not self.has_failed:
+        """Returns whether they accept tasks; never again, once one could not start."""
+        # To look takes calls in which the interpreter's lock goes to another thread.
+        if not self._were_ready or time.monotonic() > self._look_again:
+            self._look_again = time.monotonic() + PATIENCE
             self.look_after()
-        return (
-            not self.has_failed
-            and len(self._processes) == self.num_processes
+        self._were_ready = self._were_ready or (
+            len(self._processes) == self.num_processes
             and all(process.is_ready() for process in list(self._processes.values()))
         )
+        return self._were_ready and not self.has_failed
 
     def fail(self, why: object) -> None:
         """Ends the processes for good, and logs why, once."""
@@ -114,22 +119,26 @@ class DecodingPool:
         """Makes the processes forget a file, soon; may be called from anywhere."""
         self._forgotten.append(number)
 
-    def send(self, tasks: Sequence[Task]) -> None:
+    def send(self, tasks: np.ndarray) -> None:
         """Gives tasks to the processes; waits until there is room for all of them.
 
         After a failure of the pool they are lost.
+
+        Args:
+          tasks: The tasks, int64 `[num_tasks, num_fields]`.
         """
         self._tell_forgotten()
         at_once = select.PIPE_BUF // TASK.size  # which are written as a whole
-        poll = select.poll()
-        poll.register(self._tasks.descriptor, select.POLLOUT)
         for start in range(0, len(tasks), at_once):
-            message = b"".join(TASK.pack(*t) for t in tasks[start : start + at_once])
             while not self.has_failed:
                 try:
-                    os.write(self._tasks.descriptor, message)
+                    os.write(
+                        self._tasks.descriptor, tasks[start : start + at_once].data
+                    )
                     break
                 except BlockingIOError:
+                    poll = select.poll()
+                    poll.register(self._tasks.descriptor, select.POLLOUT)
                     if not poll.poll(PATIENCE * 1000):
                         self.look_after()
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import mmap
 import os
 import pickle
@@ -41,7 +42,6 @@ class Task(NamedTuple):
 
     Attributes:
       number: Number of the task in its batch.
-      num_tasks: Number of tasks of the batch.
       signal: Number of the event that is signalled when the whole batch is done.
       memory: Number of the memory that takes the batch.
       source: Number of the source of the clip.
@@ -57,7 +57,6 @@ class Task(NamedTuple):
     """
 
     number: int
-    num_tasks: int
     signal: int
     memory: int
     source: int
@@ -71,6 +70,11 @@ class Task(NamedTuple):
     part: int
     num_parts: int
 
+    @property
+    def num_tasks(self) -> int:
+        """Number of tasks of the batch."""
+        return self.num_clips * self.num_parts
+
 
 TASK = struct.Struct(f"<{len(Task._fields)}q")
 
@@ -82,13 +86,37 @@ class Parts(NamedTuple):
       video: uint8 `[num_clips, num_views, length, height, width, 3]`.
       frame_indices: int32 `[num_clips, num_windows, length]`.
       is_done: bool `[num_tasks]`.
-      errors: uint8 `[num_tasks, _ERROR_BYTES]`, for `put_error` and `error_of`.
+      errors: uint8 `[num_tasks, _ERROR_BYTES]`, for `put_error` and `errors_of`.
     """
 
     video: np.ndarray
     frame_indices: np.ndarray
     is_done: np.ndarray
     errors: np.ndarray
+
+
+def of_batch(
+    template: Task, videos: Sequence[tuple[int, int]], keys: Sequence[int]
+) -> np.ndarray:
+    """Returns all tasks of a batch, int64 `[num_tasks, num_fields]`.
+
+    Args:
+      template: Task whose fields are those of all tasks, but for what differs.
+      videos: Number of the frame index, and number of the video there, of each clip.
+      keys: Key that each clip is drawn with.
+    """
+    tasks = np.empty((template.num_tasks, len(Task._fields)), "<i8")
+    tasks[:] = template
+    by_clip = tasks.reshape(template.num_clips, template.num_parts, -1)
+    fields = [Task._fields.index(name) for name in ("which", "video", "key", "clip")]
+    values = [
+        (*video, key, clip)
+        for clip, (video, key) in enumerate(zip(videos, keys, strict=True))
+    ]
+    by_clip[:, :, fields] = np.array(values, "<i8")[:, np.newaxis]
+    by_clip[:, :, Task._fields.index("part")] = np.arange(template.num_parts)
+    tasks[:, Task._fields.index("number")] = np.arange(template.num_tasks)
+    return tasks
 
 
 class OpenFile:
@@ -146,7 +174,7 @@ def _shapes(spec: ClipSpec, task: Task) -> list[tuple[tuple[int, ...], type]]:
 def num_bytes(spec: ClipSpec, task: Task) -> int:
     """Returns how much memory the batch of a task takes, in bytes."""
     return sum(
-        _aligned(int(np.prod(shape)) * np.dtype(dtype).itemsize)
+        _aligned(math.prod(shape) * np.dtype(dtype).itemsize)
         for shape, dtype in _shapes(spec, task)
     )
 
@@ -156,7 +184,7 @@ def parts(memory: np.ndarray, spec: ClipSpec, task: Task) -> Parts:
     arrays: list[np.ndarray] = []
     start = 0
     for shape, dtype in _shapes(spec, task):
-        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        size = math.prod(shape) * np.dtype(dtype).itemsize
         arrays.append(memory[start : start + size].view(dtype).reshape(shape))
         start += _aligned(size)
     return Parts(*arrays)
@@ -184,10 +212,14 @@ def put_error(row: np.ndarray, error: Exception) -> None:
     _LENGTH.pack_into(row.data, 0, len(pickled))
 
 
-def error_of(row: np.ndarray) -> Exception | None:
-    """Returns the error of a task, from its row of `Parts.errors`."""
-    (length,) = _LENGTH.unpack_from(row.data)
-    return pickle.loads(row[_LENGTH.size :][:length].data) if length else None
+def errors_of(batch: Parts) -> dict[int, Exception]:
+    """Returns the errors of a batch, by the numbers of their tasks."""
+    lengths = batch.errors[:, : _LENGTH.size].view("<u4")[:, 0]
+    return {
+        number: pickle.loads(batch.errors[number, _LENGTH.size :][:length].data)
+        for number, length in enumerate(lengths.tolist())
+        if length
+    }
 
 
 def _aligned(size: int) -> int:

@@ -9,11 +9,11 @@ have filled.
 import collections
 import contextlib
 import os
+import random
 import select
 import sys
 import weakref
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -45,16 +45,25 @@ _MAX_LENT = 32
 _MAX_DEATHS = 2  # of processes that were busy with the same task
 
 
-class _Signal(NamedTuple):
+class _Signal:
     """An event (an eventfd) that processes signal when a batch is done.
 
     Attributes:
       number: Number by which tasks refer to it.
-      file: The file on which this process waits.
     """
 
-    number: int
-    file: OpenFile
+    def __init__(self, pool: DecodingPool):
+        self._file = OpenFile(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+        self.number = pool.add(SIGNAL, self._file)
+        weakref.finalize(self, pool.forget, self.number).atexit = False
+        # Edge-triggered: to read the event would be one more call in which the lock of
+        # the interpreter goes to another thread, which keeps it for 5 ms.
+        self._poll = select.epoll()
+        self._poll.register(self._file.descriptor, select.EPOLLIN | select.EPOLLET)
+
+    def wait(self, seconds: float) -> bool:
+        """Sleeps until it is signalled; returns False if that takes too long."""
+        return bool(self._poll.poll(seconds))
 
 
 class ProcessEngine:
@@ -69,6 +78,7 @@ class ProcessEngine:
         self._memory = ArrayPool(_MAX_FREE, self._new_memory)
         self._lent: weakref.WeakSet[Lent[SharedMemory]] = weakref.WeakSet()
         self._signals: collections.deque[_Signal] = collections.deque()
+        self._random = random.Random()
         self._sources: weakref.WeakKeyDictionary[Source, int] = (
             weakref.WeakKeyDictionary()
         )
@@ -96,41 +106,37 @@ class ProcessEngine:
         size = _clip_size(source, videos)
         if size is None:
             return None
+        keys = [self._random.getrandbits(63) if key is None else key for _ in videos]
         try:
-            tasks = self._tasks(source, videos, key, size)
-            filled = self._fill(source, tasks)
+            filled = self._fill(source, size, videos, keys)
         except OSError as error:  # of no more files, or no more memory
             self.pool.fail(error)
             return None
         if filled is None:
             return None
+        num_parts = len(filled.is_done) // len(videos)
         errors: dict[int, Exception] = {}
-        for task in tasks:
-            problem = decoding_task.error_of(filled.errors[task.number])
-            if problem is not None:
-                errors.setdefault(task.clip, problem)
-        return Decoded(filled.video, filled.frame_indices.copy(), errors)
+        for number, problem in decoding_task.errors_of(filled).items():
+            errors.setdefault(number // num_parts, problem)
+        # Copied clip by clip: for a large array, NumPy gives the interpreter's lock
+        # away.
+        return Decoded(filled.video, np.stack(list(filled.frame_indices)), errors)
 
-    def _tasks(
+    def _fill(
         self,
         source: Source,
-        videos: Sequence[tuple[int, int]],
-        key: int | None,
         size: tuple[int, int],
-    ) -> list[Task]:
-        keys = (
-            [key] * len(videos)
-            if key is not None
-            else np.random.default_rng().integers(1 << 63, size=len(videos)).tolist()
-        )
-        num_tasks = _TASKS_A_PROCESS * self.pool.num_processes
-        num_frames = source.spec.num_windows * source.spec.length
-        num_parts = min(-(-num_tasks // len(videos)), num_frames // _FRAMES_A_TASK)
-        num_parts = max(num_parts, 1)
+        videos: Sequence[tuple[int, int]],
+        keys: Sequence[int],
+    ) -> Parts | None:
+        """Returns the memory of a batch when its tasks are done; None if they fail."""
+        try:
+            signal = self._signals.pop()
+        except IndexError:
+            signal = _Signal(self.pool)
         template = Task(
             number=-1,
-            num_tasks=len(videos) * num_parts,
-            signal=-1,
+            signal=signal.number,
             memory=-1,
             source=self._number_of(source),
             which=-1,
@@ -141,40 +147,16 @@ class ProcessEngine:
             height=size[0],
             width=size[1],
             part=-1,
-            num_parts=num_parts,
+            num_parts=self._num_parts(source, len(videos)),
         )
-        return [
-            template._replace(
-                number=clip * num_parts + part,
-                which=which,
-                video=video,
-                key=keys[clip],
-                clip=clip,
-                part=part,
-            )
-            for clip, (which, video) in enumerate(videos)
-            for part in range(num_parts)
-        ]
-
-    def _fill(self, source: Source, tasks: Sequence[Task]) -> Parts | None:
-        """Returns the memory of a batch when its tasks are done; None if they fail."""
-        size = decoding_task.num_bytes(source.spec, tasks[0])
-        lent = self._memory.lend(-(-size // _MEMORY_STEP) * _MEMORY_STEP)
+        num_bytes = decoding_task.num_bytes(source.spec, template)
+        lent = self._memory.lend(-(-num_bytes // _MEMORY_STEP) * _MEMORY_STEP)
         lent.is_spoilt = True  # until all is well
-        number = lent.memory.number
-        filled = decoding_task.parts(
-            lent.reshape(lent.memory.array.shape), source.spec, tasks[0]
-        )
+        template = template._replace(memory=lent.memory.number)
+        filled = decoding_task.parts(np.asarray(lent), source.spec, template)
         decoding_task.clear(filled)
-        try:
-            signal = self._signals.pop()
-        except IndexError:
-            signal = self._new_signal()
-        was_done_once = self._do(
-            [task._replace(signal=signal.number, memory=number) for task in tasks],
-            filled.is_done,
-            signal,
-        )
+        tasks = decoding_task.of_batch(template, videos, keys)
+        was_done_once = self._do(tasks, filled.is_done, signal)
         self._signals.append(signal)
         if was_done_once is None:
             return None
@@ -186,10 +168,16 @@ class ProcessEngine:
         # What was done twice may still be written to, by who comes last.
         return filled._replace(video=filled.video.copy(), errors=filled.errors.copy())
 
+    def _num_parts(self, source: Source, num_clips: int) -> int:
+        """Returns how many tasks a clip is, so that all processes have some."""
+        num_tasks = _TASKS_A_PROCESS * self.pool.num_processes
+        num_frames = source.spec.num_windows * source.spec.length
+        return max(min(-(-num_tasks // num_clips), num_frames // _FRAMES_A_TASK), 1)
+
     def _do(
-        self, tasks: Sequence[Task], is_done: np.ndarray, signal: _Signal
+        self, tasks: np.ndarray, is_done: np.ndarray, signal: _Signal
     ) -> bool | None:
-        """Waits until tasks are done.
+        """Sends tasks, and waits until they are done.
 
         Returns:
           Whether each was done once, as it should; None if the pool fails.
@@ -199,13 +187,9 @@ class ProcessEngine:
         """
         num_deaths = len(self.pool.deaths)
         was_done_once = True
-        poll = select.poll()
-        poll.register(signal.file.descriptor, select.POLLIN)
         self.pool.send(tasks)
         while not is_done.all():
-            if poll.poll(PATIENCE * 1000):
-                with contextlib.suppress(BlockingIOError):
-                    os.eventfd_read(signal.file.descriptor)
+            if signal.wait(PATIENCE):
                 continue
             self.pool.look_after()
             if self.pool.has_failed:
@@ -214,7 +198,7 @@ class ProcessEngine:
                 num_deaths = len(self.pool.deaths)
                 was_done_once = False
                 self._require_lives(signal.number)
-                self.pool.send([task for task in tasks if not is_done[task.number]])
+                self.pool.send(tasks[~is_done])
         return was_done_once
 
     def _require_lives(self, signal: int) -> None:
@@ -246,10 +230,6 @@ class ProcessEngine:
         weakref.finalize(memory, self.pool.forget, memory.number).atexit = False
         return memory
 
-    def _new_signal(self) -> _Signal:
-        file = OpenFile(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
-        return _Signal(self.pool.add(SIGNAL, file), file)
-
     def leave_lent(self) -> None:
         """Leaves memory that is lent now as it is, to whoever else will share it."""
         for lent in list(self._lent):
@@ -279,9 +259,13 @@ def of_this_process(num_processes: int) -> ProcessEngine | None:
     is_possible = hasattr(os, "memfd_create") and hasattr(os, "eventfd")
     if not is_possible or not sys.executable or hasattr(sys, "frozen"):
         return None
-    new = ProcessEngine(DecodingPool(num_processes))
-    engine = _engines.setdefault((os.getpid(), num_processes), new)
-    if engine is new:
+    place = os.getpid(), num_processes
+    engine = _engines.get(place)
+    if engine is None:
+        new = ProcessEngine(DecodingPool(num_processes))
+        engine = _engines.setdefault(place, new)
+        if engine is not new:
+            return None  # another thread starts it
         try:
             engine.pool.start()
         except OSError as error:

@@ -5,7 +5,7 @@ import pytest
 
 from kinetics_clips import ClipSpec
 from kinetics_clips.read import decoding_task
-from kinetics_clips.read.decoding_task import SharedMemory, Task
+from kinetics_clips.read.decoding_task import TASK, Parts, SharedMemory, Task
 
 
 class Unpicklable(RuntimeError):
@@ -13,15 +13,16 @@ class Unpicklable(RuntimeError):
         super().__init__(f"{one} and {two}")
 
 
-def row() -> np.ndarray:
-    return np.zeros(4096, np.uint8)
+def batch() -> Parts:
+    none = np.empty(0, np.uint8)
+    return Parts(none, none, none, np.zeros((3, 4096), np.uint8))
 
 
 def test_an_error_comes_back_as_it_is():
-    place = row()
-    assert decoding_task.error_of(place) is None
-    decoding_task.put_error(place, FileNotFoundError(2, "No such file", "a"))
-    error = decoding_task.error_of(place)
+    parts = batch()
+    assert decoding_task.errors_of(parts) == {}
+    decoding_task.put_error(parts.errors[1], FileNotFoundError(2, "No such file", "a"))
+    (error,) = decoding_task.errors_of(parts).values()
     with pytest.raises(FileNotFoundError, match=r"^\[Errno 2\] No such file: 'a'"):
         raise error
 
@@ -36,9 +37,9 @@ def test_an_error_comes_back_as_it_is():
     ids=["large", "not to be unpickled", "not to be pickled"],
 )
 def test_of_an_error_that_does_not_fit_its_text_comes_back(error, text):
-    place = row()
-    decoding_task.put_error(place, error)
-    found = decoding_task.error_of(place)
+    parts = batch()
+    decoding_task.put_error(parts.errors[1], error)
+    found = decoding_task.errors_of(parts)[1]
     assert type(found) is RuntimeError
     assert str(found).startswith(text)
 
@@ -46,7 +47,7 @@ def test_of_an_error_that_does_not_fit_its_text_comes_back(error, text):
 def test_the_parts_of_a_batch_do_not_overlap():
     spec = ClipSpec(length=3, crop=5, windows=2, crops="three")
     task = Task(*[0] * len(Task._fields))._replace(
-        num_tasks=7, num_clips=2, height=5, width=5
+        num_parts=4, num_clips=2, height=5, width=5
     )
     memory = np.zeros(decoding_task.num_bytes(spec, task), np.uint8)
     parts = decoding_task.parts(memory, spec, task)
@@ -58,7 +59,22 @@ def test_the_parts_of_a_batch_do_not_overlap():
     assert [int(part.min()) for part in parts] == [1, 2, 1, 4]
     decoding_task.clear(parts)
     assert not parts.is_done.any()
-    assert not any(decoding_task.error_of(place) for place in parts.errors)
+    assert not decoding_task.errors_of(parts)
+
+
+def test_the_tasks_of_a_batch_are_the_parts_of_its_clips():
+    template = Task(*range(100, 100 + len(Task._fields)))
+    template = template._replace(num_clips=2, num_parts=3)
+    rows = decoding_task.of_batch(template, [(0, 7), (1, 8)], [5, (1 << 63) - 1])
+    tasks = [Task(*TASK.unpack(row.tobytes())) for row in rows]
+    assert tasks == [
+        template._replace(
+            number=3 * clip + part, which=clip, video=7 + clip, key=key, clip=clip,
+            part=part,
+        )
+        for clip, key in enumerate([5, (1 << 63) - 1])
+        for part in range(3)
+    ]  # fmt: skip
 
 
 def test_memory_is_free_when_nothing_refers_to_it_whoever_has_mapped_it():

@@ -11,7 +11,7 @@ from PIL import Image
 from processes import run_script
 
 import kinetics_clips
-from kinetics_clips.read.windows import Origin, View
+from kinetics_clips.read.crops import Origin, View
 from kinetics_clips.show import preview
 from kinetics_clips.store import frame_index
 
