@@ -164,10 +164,10 @@ def load_clips(
     else:
         if (batch_size or 1) > 1:
             source.require_one_size()
-        # As many clips at once as there are cores: all of them decode a batch, and two
-        # would only be in each other's way.
+        # As many clips at once as there are cores, which all decode a batch; and one
+        # batch more, so that they have work while a batch changes hands.
         num_cores = loky.cpu_count()
-        num_calls = -(-num_cores // (batch_size or 1))
+        num_calls = -(-num_cores // (batch_size or 1)) + 1
         # Each holds a thread of TensorFlow while others decode for it. Without threads
         # beyond those, all that tf.data has to do besides would wait for one of them.
         options.threading.private_threadpool_size = num_cores + num_calls
