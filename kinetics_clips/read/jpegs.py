@@ -1,4 +1,4 @@
-"""Decodes JPEGs into existing memory, down to the last row that is needed."""
+"""Decodes JPEGs into existing memory: the rows that are needed, or half the pixels."""
 
 import numpy as np
 
@@ -32,14 +32,50 @@ def decode(jpeg: np.ndarray, pixels: np.ndarray, num_rows: int) -> None:
     Raises:
       ValueError: If it is no JPEG of that size.
     """
-    height = pixels.shape[0]
+    _decode(jpeg, pixels, num_rows, pixels.shape[0])
+
+
+def decode_half(
+    jpeg: np.ndarray, pixels: np.ndarray, num_rows: int, size: tuple[int, int]
+) -> None:
+    """Decodes a JPEG at half its size, which takes two thirds of the time.
+
+    libjpeg leaves out the higher half of the frequencies of each block, so that the
+    result is antialiased.
+
+    Args:
+      jpeg: Its bytes, uint8 `[num_bytes]`; may be written to.
+      pixels: Array that takes the frame, uint8 `[height / 2, width / 2, 3]`, RGB.
+      num_rows: Number of rows of that array that are wanted, from the top; what lies
+        below them is undefined.
+      size: (height, width) of the JPEG, in pixels: even numbers, at least 8.
+
+    Raises:
+      ValueError: If it is no JPEG of that size.
+    """
+    if frame_size(jpeg) != size:
+        raise ValueError(f"it is of {frame_size(jpeg)} pixels, expected {size}")
+    # The smallest size that is no smaller than these.
+    least = {"min_height": pixels.shape[0], "min_width": pixels.shape[1]}
+    _decode(jpeg, pixels, num_rows, size[0], **least)
+
+
+def _decode(
+    jpeg: np.ndarray, pixels: np.ndarray, num_rows: int, height: int, **least: int
+) -> None:
+    scale = height // pixels.shape[0]
     # One more than is wanted: colours of a row are interpolated from the next.
-    if num_rows + 1 < height and _shorten(jpeg, height, num_rows + 1):
+    is_short = num_rows + 1 < pixels.shape[0] and _shorten(
+        jpeg, height, scale * (num_rows + 1)
+    )
+    if is_short:
         pixels = pixels[: num_rows + 1]
-        # The data go on where the image ends now, which would be an error.
-        shape = simplejpeg.decode_jpeg(jpeg, "RGB", buffer=pixels, strict=False).shape
-    else:
-        shape = simplejpeg.decode_jpeg(jpeg, "RGB", buffer=pixels).shape
+        if least:
+            least["min_height"] = num_rows + 1
+    # The data of a shorter one go on where it ends, which would be an error.
+    shape = simplejpeg.decode_jpeg(
+        jpeg, "RGB", buffer=pixels, strict=not is_short, **least
+    ).shape
     if shape != pixels.shape:
         raise ValueError(f"it is of {shape[:2]} pixels, expected {pixels.shape[:2]}")
 

@@ -1,10 +1,11 @@
+import cv2
 import numpy as np
 import pytest
 from conftest import HEIGHT, WIDTH
 from hostile import decode as decode_whole
 
 from kinetics_clips import ClipSpec
-from kinetics_clips.read import decode, fetch
+from kinetics_clips.read import decode, fetch, jpegs
 from kinetics_clips.store.frame_index import UnreadableVideoError
 
 
@@ -26,6 +27,42 @@ def test_frames_are_cut_out_of_what_a_full_decode_gives(clip_of, crop):
         for at, frame in enumerate(row):
             expected = whole[frame][top : top + height, left : left + width]
             np.testing.assert_array_equal(views[window, at], expected)
+
+
+@pytest.mark.parametrize(
+    ("spec", "left", "width", "is_half"),
+    [
+        ({"size": 48}, 0, 128, True),
+        ({"size": 49}, 0, 128, False),
+        ({"size": 30}, 0, 128, True),
+        ({"crop": 96, "crops": "center", "size": 48}, 16, 96, True),
+        ({"crop": 96, "crops": "center", "size": 32, "flip": True}, 16, 96, True),
+        ({"crop": 94, "crops": "center", "size": 47}, 17, 94, False),
+    ],
+)
+def test_frames_that_shrink_to_half_are_decoded_so(
+    clip_of, monkeypatch, spec, left, width, is_half
+):
+    halves = []
+    half = jpegs.decode_half
+    monkeypatch.setattr(
+        jpegs, "decode_half", lambda *args: halves.append(1) or half(*args)
+    )
+    clip = clip_of(ClipSpec(length=4, **spec))
+    views = np.zeros((1, 4, *clip.view.size, 3), np.uint8)
+    decode.frames(clip, views, clip.encoded)
+    assert len(halves) == (4 if is_half else 0)
+    top = (HEIGHT - width) // 2 if width < HEIGHT else 0
+    whole = decode_whole([jpeg.tobytes() for jpeg in clip.encoded.values()])
+    for picture, got in zip(whole, views[0], strict=True):
+        box = picture[top : HEIGHT - top, left : left + width]
+        if clip.view.flip:
+            box = box[:, ::-1]
+        size = clip.view.size[::-1]
+        expected = cv2.resize(box, size, interpolation=cv2.INTER_AREA)
+        error = np.mean((got.astype(float) - expected) ** 2)
+        # These frames have hard edges; natural ones come out better.
+        assert 10 * np.log10(255**2 / error) >= 38
 
 
 def test_only_the_frames_that_are_named_are_decoded(clip_of):

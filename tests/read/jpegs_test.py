@@ -41,6 +41,53 @@ def test_rows_are_those_of_a_full_decode(height, width, sampling, quality, data)
         np.testing.assert_array_equal(pixels[:num_rows], whole[:num_rows])
 
 
+def psnr(one: np.ndarray, other: np.ndarray) -> float:
+    error = np.mean((one.astype(float) - other) ** 2)
+    return 10 * np.log10(255**2 / max(error, 1e-9))
+
+
+@settings(max_examples=100)
+@given(
+    st.integers(4, 60),
+    st.integers(4, 60),
+    st.sampled_from(["444", "422", "420", "440", "411"]),
+    st.data(),
+)
+def test_half_of_a_jpeg_is_what_libjpeg_makes_of_it(height, width, sampling, data):
+    picture = photo(2 * height, 2 * width)
+    jpeg = simplejpeg.encode_jpeg(picture, quality=90, colorsubsampling=sampling)
+    whole = simplejpeg.decode_jpeg(jpeg, "RGB", min_height=height, min_width=width)
+    assert whole.shape == (height, width, 3)
+    for num_rows in {1, height, data.draw(st.integers(1, height))}:
+        pixels = np.zeros((height, width, 3), np.uint8)
+        size = 2 * height, 2 * width
+        jpegs.decode_half(
+            np.frombuffer(bytearray(jpeg), np.uint8), pixels, num_rows, size
+        )
+        np.testing.assert_array_equal(pixels[:num_rows], whole[:num_rows])
+
+
+def test_half_of_a_picture_is_the_mean_of_its_pixels():
+    x, y = np.meshgrid(np.arange(340), np.arange(256))
+    channels = [np.sin(x / 9 + y / 14), np.cos(y / 12), np.sin((x - y) / 17)]
+    picture = (127 * np.stack(channels, axis=2) + 128).astype(np.uint8)
+    jpeg = np.frombuffer(simplejpeg.encode_jpeg(picture, quality=95), np.uint8).copy()
+    expected = cv2.resize(
+        simplejpeg.decode_jpeg(jpeg), (170, 128), interpolation=cv2.INTER_AREA
+    )
+    pixels = np.zeros((128, 170, 3), np.uint8)
+    jpegs.decode_half(jpeg, pixels, 128, (256, 340))
+    assert psnr(pixels, expected) > 45
+
+
+def test_half_of_a_jpeg_of_another_size_is_an_error():
+    jpeg = np.frombuffer(simplejpeg.encode_jpeg(photo(80, 96)), np.uint8)
+    for size in [(80, 98), (40, 96), (160, 192)]:
+        pixels = np.zeros((size[0] // 2, size[1] // 2, 3), np.uint8)
+        with pytest.raises(ValueError, match=r"it is of \(80, 96\) pixels, expected"):
+            jpegs.decode_half(jpeg.copy(), pixels, len(pixels), size)
+
+
 @pytest.mark.parametrize(
     "options",
     [

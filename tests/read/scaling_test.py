@@ -1,10 +1,13 @@
 import cv2
 import numpy as np
 import pytest
+import simplejpeg
+from conftest import SHARED, needs_shared
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinetics_clips.read import scaling
+from kinetics_clips.read import jpegs, scaling
+from kinetics_clips.write import frames
 
 
 def textured(height: int, width: int) -> np.ndarray:
@@ -35,6 +38,31 @@ def test_shrinking_is_antialiased(ratio):
     height, width = round(256 / ratio), round(340 / ratio)
     expected = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
     assert psnr(put(picture, height, width), expected) >= 40
+
+
+@needs_shared
+def test_frames_of_real_videos_shrink_as_by_the_mean_of_all_pixels():
+    """By what scaling makes of them, and by libjpeg's halves before it."""
+    settings = frames.EncodeSettings(short_side=256, jpeg_quality=85, fps=None)
+    worst = {}
+    for path in sorted((SHARED / "real_clips").rglob("*.m[pk]*")):
+        jpegs_of_video = frames.encode(path, settings).frames
+        for jpeg in jpegs_of_video[:: len(jpegs_of_video) // 4]:
+            whole = simplejpeg.decode_jpeg(jpeg)
+            height, width = (side // 2 * 2 for side in whole.shape[:2])
+            half = np.empty((-(-len(whole) // 2), -(-whole.shape[1] // 2), 3), np.uint8)
+            is_even = whole.shape[:2] == (height, width)
+            if is_even:
+                data = np.frombuffer(bytearray(jpeg), np.uint8)
+                jpegs.decode_half(data, half, len(half), (height, width))
+            for side in (200, 150, 128, 112, 80):
+                size = round(whole.shape[1] * side / len(whole)), side
+                expected = cv2.resize(whole, size, interpolation=cv2.INTER_AREA)
+                found = [psnr(put(whole, *size[::-1]), expected)]
+                if is_even and side <= 128:
+                    found.append(psnr(put(half, *size[::-1]), expected))
+                worst[side] = min(worst.get(side, 99), *found)
+    assert min(worst.values()) >= 40, worst
 
 
 def test_stripes_become_grey_and_not_other_stripes():
