@@ -4,10 +4,12 @@ Blocks of a page run in their order, in one process and one namespace, in a dire
 that holds what `kinetics-clips demo` makes: all Python, and those commands that name
 `kinetics_clips_demo`. What a block of Python prints has to end with the text block
 behind it. A block of TOML whose first line is a comment with a name is written to that
-file.
+file. A block of Python with a title is a script: it is written to a file of that name,
+and run as readers would run it.
 """
 
 import importlib.util
+import itertools
 import os
 import re
 import runpy
@@ -19,7 +21,7 @@ from typing import NamedTuple
 
 import pytest
 from conftest import REPOSITORY, build, marks_of, write_tree
-from processes import run_tensorflow
+from processes import run_script, run_tensorflow
 
 import kinetics_clips
 from kinetics_clips.command import demo, synthetic
@@ -30,7 +32,11 @@ ROOT_PAGES = [
 ]
 PAGES = [REPOSITORY / "README.md", *sorted(DOCS.rglob("*.md"))]
 
-_BLOCK = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(
+    r'^( *)```(\w*)(?: title="([^"]*)")?[^\n]*\n(.*?)^\1```$', re.DOTALL | re.MULTILINE
+)
+# Code that starts processes which may import the script that it stands in.
+_STARTS_WORKERS = re.compile(r"DataLoader\([^)]*num_workers=|\.mp_prefetch\(")
 # A name of the reference, and those of its members that are listed.
 _DOCUMENTED = re.compile(
     r"^::: (\S+)$(?:\n +options:\n +members: \[([^]]*)\]$)?", re.MULTILINE
@@ -45,11 +51,13 @@ class Block(NamedTuple):
 
     Attributes:
       language: What is behind the fence; empty for nothing.
+      title: Name of the script that it is; empty for none.
       code: What is in it.
       line: Number of its first line in the page, from 0 on.
     """
 
     language: str
+    title: str
     code: str
     line: int
 
@@ -57,7 +65,7 @@ class Block(NamedTuple):
 def blocks_of(page: Path) -> list[Block]:
     text = page.read_text(encoding="utf-8")
     return [
-        Block(match[2], match[3], text.count("\n", 0, match.start(3)))
+        Block(match[2], match[3] or "", match[4], text.count("\n", 0, match.start(4)))
         for match in _BLOCK.finditer(text)
     ]
 
@@ -79,12 +87,20 @@ def _step(block: Block, page: Path) -> str:
             "__import__('subprocess').run("
             f"{block.code!r}, shell=True, check=True, stdout=-3)"
         )
+    if block.title:
+        words = [sys.executable, block.title]
+        return (
+            f"__import__('pathlib').Path({block.title!r}).write_text({block.code!r})\n"
+            "print(end='', flush=True)\n"
+            f"__import__('subprocess').run({words!r}, check=True)"
+        )
     code = "\n" * block.line + block.code
     return f"exec(compile({code!r}, {str(page)!r}, 'exec'), globals())"
 
 
 def _libraries(block: Block) -> list[str]:
-    return re.findall(r"^import (grain|jax|torch)$", block.code, re.MULTILINE)
+    imported = r"^(?:import|from) (grain|jax|torch)\b"
+    return re.findall(imported, block.code, re.MULTILINE)
 
 
 def _params() -> list:
@@ -137,6 +153,40 @@ def test_a_page_prints_what_it_says(demo_dir, tmp_path, monkeypatch, page, num_b
             assert printed.endswith(following[0].code), f"{page}:{block.line}"
 
 
+def _scripts() -> list:
+    return [
+        pytest.param(block, text, id=f"{name_of(page)}:{block.title}", marks=marks)
+        for page in PAGES
+        for block, text in itertools.pairwise(blocks_of(page))
+        if block.title
+        for marks in [[mark for name in _libraries(block) for mark in marks_of(name)]]
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("script", "text"), _scripts())
+def test_a_script_of_a_page_runs_where_processes_are_spawned(
+    demo_dir, tmp_path, monkeypatch, script, text
+):
+    monkeypatch.chdir(tmp_path)
+    Path("kinetics_clips_demo").symlink_to(demo_dir)
+    Path(script.title).write_text(script.code, encoding="utf-8")
+    done = run_script(
+        """
+import multiprocessing
+import runpy
+import sys
+
+del sys.argv[0]
+multiprocessing.set_start_method("spawn")
+runpy.run_path(sys.argv[0], run_name="__main__")
+""",
+        script.title,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(text.code)
+
+
 def test_every_fence_of_a_page_is_of_a_block():
     """No Python is left out for the way in which it is written down."""
     for page in PAGES:
@@ -145,6 +195,9 @@ def test_every_fence_of_a_page_is_of_a_block():
         assert len(fences) == 2 * len(blocks_of(page)), page
         for block in blocks_of(page):
             assert block.language in ("python", "sh", "text", "toml"), page
+            is_guarded = 'if __name__ == "__main__":' in block.code
+            if block.title or _STARTS_WORKERS.search(block.code):
+                assert block.title and is_guarded, f"{page}:{block.line}"
 
 
 @pytest.mark.slow
