@@ -6,6 +6,7 @@ from conftest import needs
 from processes import run_script, run_tensorflow
 
 from kinetics_clips import ClipSampler, ClipSource, ClipSpec
+from kinetics_clips.read import repeats
 
 SPEC = ClipSpec(length=4)
 
@@ -29,6 +30,10 @@ def windows_of(batches) -> list[tuple]:
         ):
             found.append((video_id, *indices.tolist()))
     return found
+
+
+def windows_of_clips(clips) -> list[tuple]:
+    return [(clip["video_id"], *clip["frame_indices"].tolist()) for clip in clips]
 
 
 @pytest.mark.slow
@@ -73,16 +78,19 @@ def test_pytorch_with_a_seed_follows_set_epoch_in_workers_that_stay(seeded, meth
 
 
 @needs("torch")
-@pytest.mark.parametrize("num_workers", [0, 2])
-def test_pytorch_takes_whole_batches_of_a_sampler(seeded, num_workers):
+@pytest.mark.parametrize(
+    "method", [None, "fork", pytest.param("spawn", marks=pytest.mark.slow)]
+)
+def test_pytorch_takes_whole_batches_of_a_sampler(seeded, method):
     from torch.utils.data import DataLoader
 
     loader = DataLoader(
         seeded,
         sampler=ClipSampler(seeded, batch_size=4, seed=5),
         batch_size=None,
-        num_workers=num_workers,
-        persistent_workers=num_workers > 0,
+        num_workers=2 if method else 0,
+        persistent_workers=method is not None,
+        multiprocessing_context=method,
     )
     expected = ClipSampler(seeded, batch_size=4, seed=5)
     passes = []
@@ -93,6 +101,32 @@ def test_pytorch_takes_whole_batches_of_a_sampler(seeded, num_workers):
         assert batches[0]["video"].shape[:2] == (4, SPEC.length)
     assert sorted(w[0] for w in passes[0]) == sorted(w[0] for w in passes[1])
     assert passes[0] != passes[1]
+
+
+@needs("torch")
+def test_pytorch_goes_on_where_a_sampler_was_saved(seeded):
+    """Though the loader's workers have read on, into the last batch of the epoch."""
+    from torch.utils.data import DataLoader
+
+    def epochs_of(sampler):
+        loader = DataLoader(
+            seeded,
+            sampler=sampler,
+            batch_size=None,
+            num_workers=2,
+            persistent_workers=True,
+        )
+        for _ in range(2):
+            yield from loader
+
+    sampler = ClipSampler(seeded, batch_size=1, seed=5)
+    whole = windows_of(epochs_of(sampler))
+    sampler = ClipSampler(seeded, batch_size=1, seed=5)
+    batches = epochs_of(sampler)
+    start = windows_of(next(batches) for _ in range(2))
+    again = ClipSampler(seeded, batch_size=1, seed=5)
+    again.load_state_dict(sampler.state_dict(num_batches=2))
+    assert start + windows_of(epochs_of(again)) == whole
 
 
 @needs("torch")
@@ -184,6 +218,76 @@ def test_grain_goes_on_where_it_was_saved(source):
     again.set_state(state)
     for batch in due:
         np.testing.assert_equal(next(again), batch)
+
+
+def grain_loader(source, **options):
+    """Returns a loader of three epochs, in which `source` is what Grain indexes."""
+    import grain
+
+    sampler = grain.samplers.IndexSampler(4, shuffle=True, seed=3, num_epochs=3)
+    return grain.DataLoader(data_source=source, sampler=sampler, **options)
+
+
+def grain_repeated(source):
+    import grain
+
+    return grain.MapDataset.source(source).shuffle(seed=3).repeat(3).to_iter_dataset()
+
+
+@pytest.fixture
+def hints(monkeypatch):
+    monkeypatch.setattr(repeats, "_hints", [True])
+
+
+@needs("grain")
+@pytest.mark.parametrize("pipeline", [grain_loader, grain_repeated])
+def test_grain_that_repeats_windows_in_every_epoch_says_so_once(
+    seeded, hints, caplog, pipeline
+):
+    clips = list(pipeline(seeded))
+    assert len(clips) == 3 * len(set(windows_of_clips(clips))) == 3 * len(seeded)
+    list(pipeline(seeded))
+    messages = [r.message for r in caplog.records if r.name == repeats.__name__]
+    assert len(messages) == 1
+    assert f"the same windows from {seeded!r} in every epoch" in messages[0]
+
+
+@needs("grain")
+def test_grain_that_has_to_repeat_windows_says_nothing(source, seeded, hints, caplog):
+    import grain
+
+    whole = grain.MapDataset.source(seeded)
+    for _ in range(3):  # as one evaluates
+        assert len(list(whole.to_iter_dataset())) == len(seeded)
+    clips = iter(whole.to_iter_dataset())
+    start = clips.get_state()
+    for _ in range(3):
+        assert len(windows_of_clips(clips)) == len(seeded)
+        clips.set_state(start)
+    list(grain.MapDataset.mix([whole, whole]).to_iter_dataset())
+    list(grain_repeated(source))  # draws anew
+    list(grain_clips(seeded)[:8])  # draws with Grain's generators
+    for epoch in range(3):
+        seeded.set_epoch(epoch)
+        list(whole.to_iter_dataset())
+    assert not [r for r in caplog.records if r.name == repeats.__name__]
+
+
+@needs("grain")
+def test_grain_loaders_draw_new_windows_in_every_epoch(seeded, hints, caplog):
+    import grain
+
+    class Draw(grain.transforms.RandomMap):
+        def random_map(self, video, rng):
+            return seeded.sample(video, rng)
+
+    loader = grain_loader(range(len(seeded)), operations=[Draw()])
+    windows = windows_of_clips(loader)
+    assert len(windows) == 3 * len(seeded)
+    # `blue/short` and `red/exact` have 17 and 61 windows, the others more.
+    assert len(set(windows)) > 2 * len(seeded)
+    assert windows == windows_of_clips(loader)
+    assert not [r for r in caplog.records if r.name == repeats.__name__]
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ from kinetics_clips.read import (
     draw,
     fetch,
     process_engine,
+    repeats,
     shuffling,
     thread_engine,
 )
@@ -124,6 +125,7 @@ class ClipSource(_Source):
 
         Its copies in processes that `multiprocessing` has started, such as the workers
         of PyTorch's loaders, draw those too, also where they stay from pass to pass.
+        Grain does not call it: there, draw with `sample`.
 
         Args:
           epoch: Number of the epoch.
@@ -164,6 +166,9 @@ class ClipSource(_Source):
             isinstance(index, np.ndarray) and index.ndim > 0
         ):
             return self.batch(index)
+        # Where `set_epoch` is called, epochs differ.
+        if self._seed is not None and self._epoch.number == 0:
+            repeats.tell(self)
         video = operator.index(index)
         return self.sample(video, draw.generator(*self._place(video), self._key()))
 
