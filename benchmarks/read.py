@@ -11,7 +11,10 @@ a batch eight clips, uint8.
   (simplejpeg, one thread a core) that decodes the same windows from memory into one
   array that is used again. Every way is a process of its own, warmed up for four
   seconds after its first batch; the ways take turns, `--rounds` times. Of what is not
-  installed the table says so (`pip install torch torchcodec decord h5py`).
+  installed the table says so (`pip install torch torchcodec decord h5py`). torchcodec
+  opens a file for each clip, and scans it; it is also measured with the two options by
+  which it does not: `seek_mode="approximate"`, and `custom_frame_mappings`, which
+  `ffprobe` makes once for each file, as our index is made once.
 - `busy`: with a main thread that counts in Python all the time: what is read, as a
   share of what libjpeg-turbo decodes on one core beside nobody; and how fast the main
   thread counts, as a share of its speed alone.
@@ -38,6 +41,7 @@ import os
 import re
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -73,7 +77,10 @@ _LENGTH, _BATCH, _CROP = 64, 8, 224
 # Seconds. Memory for a third batch may be needed late: its pages take half a second.
 _WARM_UP = 4
 _NAME = f"kinetics_clips/folder_q{_QUALITY}"
-_PACKAGES = ("simplejpeg", "tensorflow", "tensorflow-datasets")
+_PACKAGES = (
+    *("simplejpeg", "tensorflow", "tensorflow-datasets", "h5py"),
+    *("torchcodec", "decord", "opencv-python-headless", "av"),
+)
 
 _SCALE = {"thousand": 1_000, "all": 300_000}
 
@@ -515,19 +522,44 @@ def _decord(data: Data, keyframes: bool) -> Iterator[int]:
     return _batches(read_clip, len(paths))
 
 
-def _torchcodec(data: Data, keyframes: bool) -> Iterator[int]:
+def _torchcodec(
+    data: Data, keyframes: bool, seek_mode: str | None = "exact"
+) -> Iterator[int]:
+    """Reads with torchcodec; without a `seek_mode`, frame mappings tell it where."""
     from torchcodec.decoders import VideoDecoder
 
     paths = _videos(data, keyframes)
+    options = [
+        {"seek_mode": seek_mode}
+        if seek_mode
+        else {"custom_frame_mappings": _frame_mappings(path)}
+        for path in paths
+    ]
 
     def read_clip(video: int, first: int, clip: np.ndarray) -> None:
         decoder = VideoDecoder(
-            str(paths[video]), num_ffmpeg_threads=1, dimension_order="NHWC"
+            str(paths[video]),
+            num_ffmpeg_threads=1,
+            dimension_order="NHWC",
+            **options[video],
         )
         frames = decoder.get_frames_in_range(first, first + _LENGTH)
         clip[:] = frames.data.numpy()
 
     return _batches(read_clip, len(paths))
+
+
+def _frame_mappings(path: Path) -> str:
+    """Returns what `ffprobe` tells of a video's frames. It is asked once a file."""
+    stored = path.with_suffix(".json")
+    if not stored.exists():
+        # Its older versions say `pkt_duration`.
+        entries = "frame=pts,duration,pkt_duration,key_frame"
+        command = ["ffprobe", "-v", "error", "-select_streams", "v:0"]
+        command += ["-show_entries", entries, "-of", "json=compact=1", str(path)]
+        told = subprocess.run(command, check=True, capture_output=True, text=True)
+        stored.write_text(told.stdout)
+    return stored.read_text()
 
 
 def _videos(data: Data, keyframes: bool) -> list[Path]:
@@ -585,6 +617,14 @@ _WAYS = {
         f"{name}, mp4 {how}": Way(functools.partial(way, keyframes=keyframes))
         for name, way in [
             ("torchcodec", _torchcodec),
+            (
+                "torchcodec, approximate seeks",
+                functools.partial(_torchcodec, seek_mode="approximate"),
+            ),
+            (
+                "torchcodec, frame mappings",
+                functools.partial(_torchcodec, seek_mode=None),
+            ),
             ("decord", _decord),
             ("OpenCV", _opencv),
             ("PyAV", _pyav),
@@ -602,7 +642,7 @@ def _rate(data: Data, way: str, seconds: float) -> dict:
         return {"rate": _rate_of(_WAYS[way].read(data), seconds)}
     except ImportError as error:
         return {"missing": str(error)}
-    except OSError as error:  # a library that finds none of its own
+    except (OSError, RuntimeError) as error:  # a library that finds none of its own
         return {"missing": f"{type(error).__name__}: {str(error).splitlines()[0]}"}
 
 

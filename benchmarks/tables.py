@@ -64,6 +64,13 @@ def machine(packages: Iterable[str]) -> str:
             f"{loky.cpu_count()} cores of {cpu[1] if cpu else 'an unknown CPU'}",
             f"Python {sys.version.split()[0]}",
             " ".join(ffmpeg.stdout.split()[:3]),
-            *(f"{name} {importlib.metadata.version(name)}" for name in packages),
+            *map(_with_version, packages),
         ]
     )
+
+
+def _with_version(package: str) -> str:
+    try:
+        return f"{package} {importlib.metadata.version(package)}"
+    except importlib.metadata.PackageNotFoundError:
+        return f"no {package}"
