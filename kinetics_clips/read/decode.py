@@ -7,10 +7,10 @@ import numpy as np
 
 from kinetics_clips.read import fetch, jpegs, scaling
 from kinetics_clips.read.crops import View
-from kinetics_clips.read.fetch import EncodedClip
+from kinetics_clips.read.fetch import FetchedClip
 
 
-def frames(clip: EncodedClip, views: np.ndarray, wanted: Iterable[int]) -> None:
+def frames(clip: FetchedClip, views: np.ndarray, wanted: Iterable[int]) -> None:
     """Decodes frames of a clip to their places, cropped, scaled and flipped.
 
     Args:
@@ -78,7 +78,7 @@ def _may_be_half(size: tuple[int, int], view: View) -> bool:
 
 
 def _decode_frame(
-    clip: EncodedClip, frame: int, pixels: np.ndarray, num_rows: int, is_half: bool
+    clip: FetchedClip, frame: int, pixels: np.ndarray, num_rows: int, is_half: bool
 ) -> None:
     jpeg = clip.encoded[frame]
     try:

@@ -18,7 +18,7 @@ _STEP = 1 << 18
 _SIDES = "height", "width"
 
 
-class EncodedClip(NamedTuple):
+class FetchedClip(NamedTuple):
     """A clip that is drawn and fetched, but not decoded.
 
     Attributes:
@@ -46,7 +46,7 @@ def clip(
     rng: np.random.Generator,
     spec: ClipSpec,
     part: tuple[int, int] = (0, 1),
-) -> EncodedClip:
+) -> FetchedClip:
     """Draws a clip of a video and fetches the frames it needs.
 
     Args:
@@ -73,7 +73,7 @@ def clip(
     needed = needed[start:end] or needed[:1]
     encoded = dict(zip(needed, index.read(video, needed, _take), strict=True))
     size = _frame_size(index, video, needed[0], encoded[needed[0]])
-    return EncodedClip(
+    return FetchedClip(
         frame_index=index,
         video=video,
         frame_indices=frame_indices,

@@ -11,7 +11,7 @@ from kinetics_clips.read import decode, fetch
 from kinetics_clips.read.arrays import ArrayPool, PrivateMemory
 from kinetics_clips.read.assemble import Decoded, Place, no_batch
 from kinetics_clips.read.clip_spec import ClipSpec
-from kinetics_clips.read.fetch import EncodedClip
+from kinetics_clips.read.fetch import FetchedClip
 from kinetics_clips.read.threads import Tasks
 from kinetics_clips.store.frame_index import FrameIndex
 
@@ -65,7 +65,7 @@ class Batch:
         start: Callable[[Callable[[], None]], object],
     ):
         self._num_clips, self._spec, self._start = num_clips, spec, start
-        self._clips: dict[int, EncodedClip] = {}
+        self._clips: dict[int, FetchedClip] = {}
         self._errors: dict[int, Exception] = {}
         # A dict, so that of two threads that both make the array one wins.
         self._memory: dict[str, np.ndarray] = {}
