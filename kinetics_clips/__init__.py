@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kinetics_clips.read.clip_source import ClipSource
     from kinetics_clips.read.clip_spec import VIEWS_1X3, VIEWS_4X3, VIEWS_10X3, ClipSpec
     from kinetics_clips.read.clips import load_clips
+    from kinetics_clips.read.encoded import EncodedClip
     from kinetics_clips.read.encoded_frames import EncodedFrames
     from kinetics_clips.read.streaming import read_config, sample_clip
     from kinetics_clips.show.preview import show_clips
@@ -45,6 +46,7 @@ __all__ = [
     "ClipSampler",
     "ClipSource",
     "ClipSpec",
+    "EncodedClip",
     "EncodedFrames",
     "FrameIndexError",
     "KineticsClipsConfig",
@@ -68,6 +70,7 @@ _LAZY = {
     "ClipSampler": "read.clip_sampler",
     "ClipSource": "read.clip_source",
     "ClipSpec": "read.clip_spec",
+    "EncodedClip": "read.encoded",
     "EncodedFrames": "read.encoded_frames",
     "FrameIndexError": "store.frame_index",
     "KineticsClipsConfig": "write.config",

@@ -21,6 +21,7 @@ from kinetics_clips.read import (
     assemble,
     crops,
     draw,
+    encoded,
     fetch,
     process_engine,
     repeats,
@@ -31,6 +32,7 @@ from kinetics_clips.read.assemble import RAISE, Clip, Clips, OnError, Place
 from kinetics_clips.read.clip_spec import ClipSpec
 from kinetics_clips.read.crops import Origin
 from kinetics_clips.read.decoding_task import Source
+from kinetics_clips.read.encoded import EncodedClip
 from kinetics_clips.read.epochs import SharedEpoch
 from kinetics_clips.store import datasets, index_format
 from kinetics_clips.store.frame_index import FrameIndex
@@ -38,6 +40,7 @@ from kinetics_clips.store.frame_index import FrameIndex
 if TYPE_CHECKING:
     # What PyTorch's loaders are declared to take; a length and items are enough.
     from torch.utils.data import Dataset
+    from typing_extensions import TypeIs
 
     class _Source(Dataset[Clip]):
         pass
@@ -162,9 +165,7 @@ class ClipSource(_Source):
           FrameIndexError: If its shard has changed since it was indexed.
           OSError: If its shard cannot be read.
         """
-        if isinstance(index, Sequence) or (
-            isinstance(index, np.ndarray) and index.ndim > 0
-        ):
+        if _are_several(index):
             return self.batch(index)
         # Where `set_epoch` is called, epochs differ.
         if self._seed is not None and self._epoch.number == 0:
@@ -204,6 +205,45 @@ class ClipSource(_Source):
             video_id=clips["video_id"][0],
             frame_indices=clips["frame_indices"][0],
         )
+
+    @overload
+    def encoded(self, index: int | np.integer) -> EncodedClip: ...
+
+    @overload
+    def encoded(self, index: Sequence[int]) -> list[EncodedClip]: ...
+
+    @overload
+    def encoded(self, index: npt.NDArray[np.integer]) -> list[EncodedClip]: ...
+
+    def encoded(
+        self, index: int | np.integer | Sequence[int] | npt.NDArray[np.integer]
+    ) -> EncodedClip | list[EncodedClip]:
+        """Returns the clip `source[index]` as JPEGs, for decoders such as a GPU's.
+
+        The calling thread reads them as they are stored, verifies their checksums, and
+        decodes none. Without a seed, this is a new draw.
+
+        Args:
+          index: Index of the video, in `[-len(self), len(self))`; or indices of
+            several, in a sequence or an array.
+
+        Returns:
+          The `EncodedClip`; of several videos a list of them, whose frames may be of
+          any sizes.
+
+        Raises:
+          IndexError: If there is no such video.
+          UnreadableVideoError: If it is not what was written; names video and frame.
+          FrameIndexError: If its shard has changed since it was indexed.
+          OSError: If its shard cannot be read.
+        """
+        indices = index if _are_several(index) else [operator.index(index)]
+        places, key = [self._place(video) for video in indices], self._key()
+        clips = [
+            encoded.clip(*place, draw.generator(*place, key), self.spec)
+            for place in places
+        ]
+        return clips if _are_several(index) else clips[0]
 
     def origin(self, index: SupportsIndex) -> Origin:
         """Tells where in its video the clip `source[index]` comes from.
@@ -314,6 +354,14 @@ def _num_cores(process_id: int) -> int:
     for 5 ms each time.
     """
     return loky.cpu_count()
+
+
+def _are_several(
+    index: int | np.integer | Sequence[int] | npt.NDArray[np.integer],
+) -> "TypeIs[Sequence[int] | npt.NDArray[np.integer]]":
+    return isinstance(index, Sequence) or (
+        isinstance(index, np.ndarray) and index.ndim > 0
+    )
 
 
 def _videos_of(

@@ -1,5 +1,6 @@
 """Fetches the encoded frames that a clip needs, and no others."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -46,6 +47,7 @@ def clip(
     rng: np.random.Generator,
     spec: ClipSpec,
     part: tuple[int, int] = (0, 1),
+    allocate: Callable[[int], np.ndarray] | None = None,
 ) -> FetchedClip:
     """Draws a clip of a video and fetches the frames it needs.
 
@@ -56,6 +58,8 @@ def clip(
       spec: The `ClipSpec` that says what a clip is.
       part: Number of a part of the needed frames, and number of parts that they are
         divided into: no more than there are frames. Defaults to all of them.
+      allocate: Function that returns a uint8 array of so many bytes to read into.
+        Defaults to None: memory that is used again when the clip is gone.
 
     Raises:
       UnreadableVideoError: If the video is not what was written.
@@ -71,7 +75,9 @@ def clip(
     number, num_parts = part
     start, end = (len(needed) * n // num_parts for n in (number, number + 1))
     needed = needed[start:end] or needed[:1]
-    encoded = dict(zip(needed, index.read(video, needed, _take), strict=True))
+    encoded = dict(
+        zip(needed, index.read(video, needed, allocate or _take), strict=True)
+    )
     size = _frame_size(index, video, needed[0], encoded[needed[0]])
     return FetchedClip(
         frame_index=index,

@@ -365,10 +365,11 @@ def test_no_tensorflow_is_imported(data_dir):
         "spec = k.ClipSpec(length=4, crop=32)\n"
         "s = k.ClipSource(sys.argv[1], 'train', spec, data_dir=sys.argv[2])\n"
         "print(s.batch([0, 1])['video'].shape, s[0]['video'].shape)\n"
+        "print(s.encoded(0)['boxes'].shape)\n"
         "assert not [m for m in sys.modules if m.split('.')[0] == 'tensorflow']\n"
     )
     done = run_script(script, NAME, data_dir)
-    assert done.stdout == "(2, 4, 32, 32, 3) (4, 32, 32, 3)\n", done.stderr
+    assert done.stdout == "(2, 4, 32, 32, 3) (4, 32, 32, 3)\n(1, 4)\n", done.stderr
 
 
 @pytest.fixture
@@ -408,6 +409,9 @@ def test_a_damaged_frame_is_an_error_that_names_it(damaged_dir):
         clips[number]
     with pytest.raises(kinetics_clips.UnreadableVideoError, match=DAMAGED):
         clips.batch(range(4))
+    for indices in (number, [number], range(4)):
+        with pytest.raises(kinetics_clips.UnreadableVideoError, match=DAMAGED):
+            clips.encoded(indices)
     ds = kinetics_clips.load_clips(
         NAME, "train", WHOLE, batch_size=2, data_dir=damaged_dir
     )
@@ -416,8 +420,9 @@ def test_a_damaged_frame_is_an_error_that_names_it(damaged_dir):
     ):
         list(ds)
     # A window without that frame can be read.
-    other = ClipSpec(length=1, windows=2)
-    assert source(damaged_dir, other)[number]["frame_indices"].tolist() == [[0], [69]]
+    other = source(damaged_dir, ClipSpec(length=1, windows=2))
+    assert other[number]["frame_indices"].tolist() == [[0], [69]]
+    assert other.encoded(number)["frame_indices"].tolist() == [[0], [69]]
 
 
 @pytest.mark.parametrize("batch_size", [None, 1, 2, 4])
@@ -562,11 +567,14 @@ def test_datasets_of_other_builders_are_read(tmp_path):
     assert sorted(colours.tolist()) == [50, 100]
     assert len(set(read["video_id"])) == 2
     empty = [n for n in range(3) if not clips._indexes[0].num_frames(n)]
-    with pytest.raises(
-        kinetics_clips.UnreadableVideoError,
-        match=rf"video {empty[0]} of foreign-train.* must have frames, got 0",
-    ):
-        clips[empty[0]]
+    for read_one in (clips.__getitem__, clips.encoded):
+        with pytest.raises(
+            kinetics_clips.UnreadableVideoError,
+            match=rf"video {empty[0]} of foreign-train.* must have frames, got 0",
+        ):
+            read_one(empty[0])
+    full = [n for n in range(3) if n not in empty]
+    assert [clip["video_id"] for clip in clips.encoded(full)] == [*read["video_id"]]
 
 
 def test_labels_are_those_of_the_clips(builder):

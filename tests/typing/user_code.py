@@ -41,6 +41,16 @@ assert_type(source[[0, 1]]["video"], npt.NDArray[np.uint8])
 assert_type(source[np.arange(2)]["label"], npt.NDArray[np.int64])
 source.batch([0], on_error="ignore")  # type: ignore[arg-type]
 source.batch(0)  # type: ignore[arg-type]
+encoded = source.encoded(3)
+assert_type(encoded, kinetics_clips.EncodedClip)
+assert_type(encoded["data"], npt.NDArray[np.uint8])
+assert_type(encoded["byte_ranges"], npt.NDArray[np.int64])
+assert_type(encoded["size"], tuple[int, int])
+assert_type(encoded["flip"], bool)
+assert_type(source.encoded([0, 1]), list[kinetics_clips.EncodedClip])
+assert_type(source.encoded(np.arange(2)), list[kinetics_clips.EncodedClip])
+encoded["video"]  # type: ignore[typeddict-item]
+source.encoded("a")  # type: ignore[arg-type]
 kinetics_clips.ClipSource("x")  # type: ignore[call-arg]
 kinetics_clips.ClipSource(Path("x"), "train", seed="0")  # type: ignore[arg-type]
 
