@@ -50,14 +50,14 @@ needs_shared = pytest.mark.skipif(
 
 
 def marks_of(library: str) -> list[pytest.MarkDecorator]:
-    """Returns the marks of a test that needs a library of the extra [recipes]."""
+    """Returns the marks of a test that needs a library of the guides."""
     absent = importlib.util.find_spec(library) is None
     skip = pytest.mark.skipif(absent, reason=f"{library} is not installed")
     return [pytest.mark.recipes, skip]
 
 
 def needs(library: str):
-    """Marks a test that needs a library of the extra [recipes]."""
+    """Marks a test that needs a library of the guides."""
     recipes, skip = marks_of(library)
     return lambda test: recipes(skip(test))
 

@@ -99,7 +99,7 @@ def _step(block: Block, page: Path) -> str:
 
 
 def _libraries(block: Block) -> list[str]:
-    imported = r"^(?:import|from) (grain|jax|torch)\b"
+    imported = r"^(?:import|from) (grain|jax|torch(?:codec)?)\b"
     return re.findall(imported, block.code, re.MULTILINE)
 
 
@@ -144,7 +144,11 @@ def test_a_page_prints_what_it_says(demo_dir, tmp_path, monkeypatch, page, num_b
             (tmp_path / name[1]).write_text(block.code, encoding="utf-8")
     running = [block for block in blocks if _runs(block)][:num_blocks]
     script = f"\nprint({_END!r})\n".join(_step(block, page) for block in running)
-    done = run_tensorflow("-c", script, cwd=tmp_path)
+    if any("torchcodec" in _libraries(block) for block in running):
+        # Triton, which it may import, crashes where TensorFlow is imported already.
+        done = run_script(script, cwd=tmp_path)
+    else:
+        done = run_tensorflow("-c", script, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for block, printed in zip(running, done.stdout.split(f"{_END}\n"), strict=True):
         following = blocks[blocks.index(block) + 1 :][:1]
@@ -213,6 +217,81 @@ def test_the_keras_page_takes_videos_of_several_sizes(tmp_path, monkeypatch):
         if block.language == "python"
     )
     done = run_tensorflow("-c", code, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+_CLIPS_OF_THE_GPU_PAGE = """
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import simplejpeg
+import torch
+from kinetics_clips import ClipSource, ClipSpec
+
+code, decoder, data_dir = sys.argv[1:]
+
+
+def decode_jpeg(jpegs, *, mode, device):
+    assert device == "cpu"
+    frames = [simplejpeg.decode_jpeg(jpeg.numpy(), mode) for jpeg in jpegs]
+    return [torch.from_numpy(frame).permute(2, 0, 1) for frame in frames]
+
+
+if decoder == "simplejpeg":
+    decoders = SimpleNamespace(decode_jpeg=decode_jpeg)
+    sys.modules["torchcodec"] = SimpleNamespace(decoders=decoders)
+if decoder == "torchvision":
+    import torchvision
+
+    sys.modules["torchcodec"] = SimpleNamespace(decoders=torchvision.io)
+page = {}
+exec(code, page)
+
+same = [
+    ClipSpec(length=9),
+    ClipSpec(length=9, stride=3, flip=True),
+    ClipSpec(length=100, crop=48, flip=True),  # wraps
+    ClipSpec(length=8, crop=64, crops="three", flip=True),
+    ClipSpec(length=40, windows=4, crop=50, crops="three", flip=True),
+    ClipSpec(length=9, windows=3),
+]
+scaled = [
+    ClipSpec(length=4, size=48),
+    ClipSpec(length=4, size=80, flip=True),
+    ClipSpec(length=4, crop=150, crops="three"),  # of frames that are scaled up
+    ClipSpec(length=4, area=(0.1, 1.0), size=64, flip=True),
+]
+for spec in same + scaled:
+    source = ClipSource("kinetics_clips/folder", "train", spec, 1, data_dir)
+    clips = source.encoded(range(len(source)))
+    video = page["decode"](clips, "cpu").movedim(-3, -1).numpy()
+    expected = source.batch(range(len(source)))["video"]
+    assert video.dtype == np.uint8 and video.shape == expected.shape
+    if spec in same:
+        np.testing.assert_array_equal(video, expected, str(spec))
+    error = np.mean((video.astype(np.float32) - expected) ** 2)
+    assert error <= 255**2 / 10**3.5, (spec, error)  # 35 dB
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "decoder",
+    [
+        pytest.param("simplejpeg", marks=marks_of("torch")),
+        pytest.param("torchcodec", marks=marks_of("torchcodec")),
+        pytest.param("torchvision", marks=marks_of("torchvision")),
+    ],
+)
+def test_the_gpu_page_gives_the_clips_of_the_source(data_dir, decoder):
+    """On a CPU; the page's own code decodes with the decoder."""
+    (code,) = (
+        block.code
+        for block in blocks_of(DOCS / "guides/gpu.md")
+        if "def decode(" in block.code
+    )
+    done = run_script(_CLIPS_OF_THE_GPU_PAGE, code, decoder, data_dir)
     assert done.returncode == 0, done.stderr
 
 

@@ -13,10 +13,19 @@ from pathlib import Path
 _TIMEOUT = 120  # seconds
 
 
-def run_script(script: str, *arguments: object) -> subprocess.CompletedProcess:
-    """Runs a script of Python, for two minutes at most."""
+def run_script(
+    script: str, *arguments: object, cwd: Path | None = None
+) -> subprocess.CompletedProcess:
+    """Runs a script of Python, for two minutes at most.
+
+    Args:
+      script: The script.
+      arguments: Its arguments.
+      cwd: Directory in which it runs; None = this process's.
+    """
     return subprocess.run(
         [sys.executable, "-c", script, *map(str, arguments)],
+        cwd=cwd,
         capture_output=True,
         text=True,
         timeout=_TIMEOUT,

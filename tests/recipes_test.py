@@ -144,6 +144,27 @@ def test_pytorch_makes_batches_of_what_one_call_decodes(seeded, monkeypatch):
 
 
 @needs("torch")
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_pytorch_reads_encoded_clips_of_each_epoch(seeded, num_workers):
+    from torch.utils.data import DataLoader
+
+    loader = DataLoader(
+        range(len(seeded)),
+        batch_size=2,
+        num_workers=num_workers,
+        persistent_workers=num_workers > 0,
+        collate_fn=seeded.encoded,
+    )
+    epochs = []
+    for epoch in range(2):
+        seeded.set_epoch(epoch)
+        clips = [clip for batch in loader for clip in batch]
+        np.testing.assert_equal(clips, seeded.encoded(range(len(seeded))))
+        epochs.append([clip["frame_indices"].tolist() for clip in clips])
+    assert epochs[0] != epochs[1]
+
+
+@needs("torch")
 def test_pytorch_shares_videos_among_processes(source):
     from torch.utils.data import DataLoader, DistributedSampler
 
