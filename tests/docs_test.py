@@ -36,7 +36,7 @@ _BLOCK = re.compile(
     r'^( *)```(\w*)(?: title="([^"]*)")?[^\n]*\n(.*?)^\1```$', re.DOTALL | re.MULTILINE
 )
 # Code that starts processes which may import the script that it stands in.
-_STARTS_WORKERS = re.compile(r"DataLoader\([^)]*num_workers=|\.mp_prefetch\(")
+_STARTS_WORKERS = re.compile(r"DataLoader\((?s:.*?)num_workers=|\.mp_prefetch\(")
 # A name of the reference, and those of its members that are listed.
 _DOCUMENTED = re.compile(
     r"^::: (\S+)$(?:\n +options:\n +members: \[([^]]*)\]$)?", re.MULTILINE
