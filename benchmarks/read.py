@@ -15,9 +15,9 @@ a batch eight clips, uint8.
   opens a file for each clip, and scans it; it is also measured with the two options by
   which it does not: `seek_mode="approximate"`, and `custom_frame_mappings`, which
   `ffprobe` makes once for each file, as our index is made once.
-- `busy`: with a main thread that counts in Python all the time: what is read, as a
-  share of what libjpeg-turbo decodes on one core beside nobody; and how fast the main
-  thread counts, as a share of its speed alone.
+- `busy`: with a main thread that computes all the time, a loop of Python or training
+  steps in one thread: what is read, as a share of what libjpeg-turbo decodes on one
+  core beside nobody; and how fast the main thread is, as a share of its speed alone.
 - `cores`: how many cores one process keeps busy: decoders that sleep as long as real
   ones work, so that they stand for cores, and the CPU time of all else.
 - `cold`: reading alone, after the shards were dropped from the page cache: the windows
@@ -190,12 +190,18 @@ def _measure_warm(data: Data, args: argparse.Namespace) -> list[Row]:
 
 def _measure_busy(data: Data, args: argparse.Namespace) -> list[Row]:
     rows = []
-    for name in ("ClipSource.batch", "load_clips", "threads of this process"):
-        target = None if "threads" in name else 0.9
+    for caller, (way, target) in itertools.product(
+        _CALLERS,
+        {"ClipSource.batch": 0.9, "load_clips": 0.9, _THREADS: None}.items(),
+    ):
+        name = f"{way}, {caller}"
         results = [
-            _run("busy", data, way=name, seconds=args.seconds)
+            _run("busy", data, way=way, caller=caller, seconds=args.seconds)
             for _ in range(args.rounds)
         ]
+        if "missing" in results[0]:
+            rows.append(Row(name, f"not measured: {results[0]['missing']}"))
+            continue
         for what in ("reading / one core's decoding", "the caller / alone"):
             ratios = [result[what] for result in results]
             rows.append(tables.ratio_row(f"{name}: {what}", ratios, target))
@@ -593,6 +599,7 @@ _WAYS = {
                 {"length": 16, "area": (0.08, 1), "size": 112, "flip": True},
             ),
             ("128 short side", 0.85, {"size": 128}),
+            ("16 frames, 112 short side", 1.2, {"length": 16, "size": 112}),
             (
                 f"16 frames, stride 4, crop {_CROP}",
                 0.88,
@@ -657,13 +664,18 @@ def _rate_of(clips: Iterator[int], seconds: float) -> float:
     return count / (time.perf_counter() - start)
 
 
-def _busy(data: Data, way: str, seconds: float) -> dict:
-    """Reads in a thread while the main one counts, and each of them alone."""
+def _busy(data: Data, way: str, caller: str, seconds: float) -> dict:
+    """Reads in a thread while the main one computes, and each of them alone."""
     # libjpeg-turbo on one core, beside nobody.
     with unittest.mock.patch.object(loky, "cpu_count", lambda: 1):
         limit = _rate_of(_limit(data), seconds)
-    alone = _count(seconds)
-    if way == "threads of this process":
+    try:
+        step = _CALLERS[caller]()
+    except ImportError as error:
+        return {"missing": str(error)}
+    _rate_of_steps(step, 1)  # warms up
+    alone = _rate_of_steps(step, seconds)
+    if way == _THREADS:
         process_engine.of_this_process = lambda _: None
     clips = _load_clips(data, crop=None) if way == "load_clips" else _source(data)
     _rate_of(clips, 0)  # warms up
@@ -678,23 +690,85 @@ def _busy(data: Data, way: str, seconds: float) -> dict:
     reader.start()
     time.sleep(1)
     before, start = num_clips, time.perf_counter()
-    counted = _count(seconds)
+    steps = _rate_of_steps(step, seconds)
     rate = (num_clips - before) / (time.perf_counter() - start)
     is_over.set()
     reader.join()
     return {
         "reading / one core's decoding": rate / limit,
-        "the caller / alone": counted / alone,
+        "the caller / alone": steps / alone,
     }
 
 
-def _count(seconds: float) -> float:
-    """Returns how far a loop of Python counts in a second."""
+def _rate_of_steps(step: Callable[[], object], seconds: float) -> float:
     number, start = 0, time.perf_counter()
     while time.perf_counter() < start + seconds:
+        step()
+        number += 1
+    return number / (time.perf_counter() - start)
+
+
+def _python() -> Callable[[], object]:
+    def count() -> None:
+        number = 0
         for _ in range(1000):
             number += 1
-    return number / (time.perf_counter() - start)
+
+    return count
+
+
+def _pytorch() -> Callable[[], object]:
+    """Returns a training step of a small network of videos, in one thread."""
+    import torch
+
+    torch.set_num_threads(1)
+    model = torch.nn.Sequential(
+        torch.nn.Conv3d(3, 8, 3),
+        torch.nn.ReLU(),
+        torch.nn.AdaptiveAvgPool3d(1),
+        torch.nn.Flatten(),
+        torch.nn.Linear(8, 4),
+    )
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    video, label = torch.rand(2, 3, 8, 64, 64), torch.tensor([0, 1])
+
+    def step() -> None:
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(video), label).backward()
+        optimizer.step()
+
+    return step
+
+
+def _keras() -> Callable[[], object]:
+    """Returns a training step of a small network of videos, in one thread."""
+    import keras
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            layers.Conv3D(8, 3, activation="relu"),
+            layers.GlobalAveragePooling3D(),
+            layers.Dense(4),
+        ]
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", loss)
+    video, label = np.random.rand(2, 8, 64, 64, 3), np.array([0, 1])
+    return lambda: model.train_on_batch(video, label)
+
+
+_THREADS = "threads of this process"
+
+# What the main thread does meanwhile.
+_CALLERS = {
+    "a loop of Python": _python,
+    "steps of PyTorch": _pytorch,
+    "steps of Keras": _keras,
+}
 
 
 _SLEEPING = """\
@@ -708,8 +782,8 @@ calls = 0
 def decode_jpeg(jpeg, *_, buffer, **__):
     global calls
     calls += 1
-    if calls % 16 == 0:  # to sleep takes time of the processor too
-        time.sleep(16 * {seconds})
+    if calls % {num_frames} == 0:  # to sleep takes time of the processor too
+        time.sleep({num_frames} * {seconds})
     return buffer
 """
 
@@ -727,7 +801,12 @@ def _cores(data: Data, num_processes: int, seconds: float) -> dict:
     length = (time.perf_counter() - start) / 500
     with tempfile.TemporaryDirectory() as directory:
         Path(directory, "simplejpeg.py").write_text(
-            _SLEEPING.format(height=_KIND.height, width=_KIND.width, seconds=length)
+            _SLEEPING.format(
+                height=_KIND.height,
+                width=_KIND.width,
+                num_frames=_LENGTH,
+                seconds=length,
+            )
         )
         sys.path.insert(0, directory)
         while not (engine := process_engine.of_this_process(num_processes)):
