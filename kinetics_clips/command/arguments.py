@@ -11,6 +11,7 @@ from kinetics_clips.kinetics_clips_dataset_builder import Builder
 from kinetics_clips.read import clip_spec
 from kinetics_clips.version import __version__
 from kinetics_clips.write import check
+from kinetics_clips.write.config import KineticsClipsConfig
 from kinetics_clips.write.releases import RELEASES
 
 DATA_DIR = Path(files.absolute(tfds.core.constants.DATA_DIR))
@@ -302,17 +303,17 @@ def _build_options() -> argparse.ArgumentParser:
     options.add_argument(
         "--short-side",
         type=_whole_or_none,
-        default=256,
+        default=KineticsClipsConfig.short_side,
         metavar="N",
         help="length in pixels that the shorter side of a frame is scaled down to, or "
-        "'none' (default: 256)",
+        f"'none' (default: {KineticsClipsConfig.short_side})",
     )
     options.add_argument(
         "--jpeg-quality",
         type=int,
-        default=85,
+        default=KineticsClipsConfig.jpeg_quality,
         metavar="N",
-        help="JPEG quality, 1 to 100 (default: 85)",
+        help=f"JPEG quality, 1 to 100 (default: {KineticsClipsConfig.jpeg_quality})",
     )
     options.add_argument(
         "--fps",

@@ -86,7 +86,7 @@ class ClipSampler:
         self._source.set_epoch(epoch)
         key = shuffling.epoch_key(self._seed, epoch)
         order = shuffling.order(key, len(self._source))[done:]
-        mine = order[self._index :: self._count][: len(order) // self._count].tolist()
+        mine = shuffling.share(order, (self._index, self._count)).tolist()
         size = self._batch_size or 1
         for start in range(0, num_steps * size, size):
             batch = mine[start : start + size]

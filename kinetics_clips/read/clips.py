@@ -277,9 +277,9 @@ def _order(
     num_videos: int, shuffle: bool, shard: tuple[int, int], key: int
 ) -> np.ndarray:
     """Returns the videos that a host reads in an epoch, in their order."""
-    index, count = shard
-    order = shuffling.order(key, num_videos) if shuffle else np.arange(num_videos)
-    return order[index::count][: _share_of(num_videos, shard, shuffle)]
+    if shuffle:
+        return shuffling.share(shuffling.order(key, num_videos), shard)
+    return np.arange(num_videos)[shard[0] :: shard[1]]
 
 
 @functools.lru_cache

@@ -1,4 +1,7 @@
-"""Shuffles: the order of an epoch, what draws in it, and a host's shard of it."""
+"""Shuffles: the order of an epoch, what draws in it, and a host's share of it.
+
+Records that are streamed are shuffled in `streaming`.
+"""
 
 import hashlib
 
@@ -27,6 +30,20 @@ def generator(key: int, video_id: bytes) -> np.random.Generator:
 def order(key: int, num_videos: int) -> np.ndarray:
     """Returns the random order of the videos in an epoch, int64 `[num_videos]`."""
     return _generator(b"%d" % key).permutation(num_videos)
+
+
+def share(order: np.ndarray, shard: tuple[int, int]) -> np.ndarray:
+    """Returns the part of an order that a host reads: of all hosts as many videos.
+
+    Batch by batch, the hosts together read the videos in their order, however many
+    they are.
+
+    Args:
+      order: The videos that all hosts read, in their order.
+      shard: Index of the host, and number of hosts.
+    """
+    index, count = shard
+    return order[index::count][: len(order) // count]
 
 
 def _generator(data: bytes) -> np.random.Generator:

@@ -1,6 +1,7 @@
-"""Says what the bytes of a frame index are, for those who write and read them.
+"""Says what the bytes of a frame index are.
 
-`docs/format.md` specifies them for other readers.
+`indexing` writes them, `frame_index` reads them, and `docs/format.md` specifies them
+for other readers.
 """
 
 import struct

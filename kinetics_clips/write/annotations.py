@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from kinetics_clips.write import tables
+from kinetics_clips.write import releases, tables
 
 _log = logging.getLogger(__name__)
 
@@ -81,8 +81,8 @@ def labels_of(release: str) -> Labels:
     Args:
       release: `k400`, `k600`, `k700`, or `k700_2020`, which has the classes of `k700`.
     """
-    name = f"{release.removesuffix('_2020')}.txt"
-    source = importlib.resources.files("kinetics_clips.write") / "labels" / name
+    labels = importlib.resources.files("kinetics_clips.write") / "labels"
+    source = labels / releases.CLASSES[release]
     return Labels(source.read_text(encoding="utf-8").splitlines())
 
 

@@ -98,9 +98,9 @@ class KineticsClipsConfig(tfds.core.BuilderConfig):
 
     def _computed_name(self) -> str:
         parts: list[str] = [self.release]
-        if self.short_side != 256:
+        if self.short_side != KineticsClipsConfig.short_side:
             parts.append(f"{self.short_side}px" if self.short_side else "fullsize")
-        if self.jpeg_quality != 85:
+        if self.jpeg_quality != KineticsClipsConfig.jpeg_quality:
             parts.append(f"q{self.jpeg_quality}")
         if self.fps:
             parts.append(f"{self.fps!r}fps".replace(".0fps", "fps"))

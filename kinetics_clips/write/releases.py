@@ -1,8 +1,10 @@
 """The releases of Kinetics: their names, classes, and how many videos others report.
 
-A new one needs its name and counts here, and its classes in `labels/`.
+A new one needs a row in each table here, and the list of its classes in `labels/`.
 """
 
+import re
+from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 FOLDER: Final = "folder"  # the release that is no release: a tree of class folders
@@ -12,6 +14,14 @@ RELEASES: tuple[Release, ...] = ("k400", "k600", "k700", "k700_2020", FOLDER)
 # Whose CSVs are read where a release's own are not there: 700-2020 grew out of 700,
 # with the same classes, and people do not always say which one they have.
 SIBLINGS = {"k700": "k700_2020", "k700_2020": "k700"}
+
+# Files of `labels/` with the names of the classes.
+CLASSES = {
+    "k400": "k400.txt",
+    "k600": "k600.txt",
+    "k700": "k700.txt",
+    "k700_2020": "k700.txt",
+}
 
 ANNOTATED, FOUND = "annotated", "found"
 
@@ -47,3 +57,18 @@ COUNTS: dict[str, list[tuple[str, str, int, int, int | None]]] = {
         ("TF Model Garden", FOUND, 535_982, 33_640, None),
     ],
 }
+
+
+def named(path: Path) -> str | None:
+    """Returns the release that a path names, in its last part that names one.
+
+    `k700-2020`, `kinetics_400` and `train_600.csv` name one.
+    """
+    kinds = {release[1:4] for release in RELEASES if release != FOLDER}
+    for part in reversed(path.parts):
+        found = set(re.findall(r"(?<!\d)\d00(?!\d)", part)) & kinds
+        if len(found) == 1:
+            release = f"k{found.pop()}"
+            later = f"{release}_2020"
+            return later if later in RELEASES and "2020" in part else release
+    return None

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from kinetics_clips import wording
-from kinetics_clips.write import annotations, archives, sources, tables
+from kinetics_clips.write import annotations, archives, releases, sources, tables
 from kinetics_clips.write.annotations import SPLITS, Annotation, Labels
 from kinetics_clips.write.releases import FOLDER, SIBLINGS
 from kinetics_clips.write.sources import File, as_utf8
@@ -428,7 +428,7 @@ def _read_tables(
         if not _may_be_table(path):
             continue
         if annotations.is_table(path):
-            by_release[_release_of(path.relative_to(root))].append(path)
+            by_release[releases.named(path.relative_to(root))].append(path)
         else:
             others.append(path)
     own = by_release[release] + by_release[None] or by_release[SIBLINGS.get(release)]
@@ -493,16 +493,6 @@ def _require_unrelated(path: Path, by_split: dict[str, dict]) -> None:
 
 def _below(path: Path, root: Path) -> str:
     return as_utf8(str(path.relative_to(root)))
-
-
-def _release_of(path: Path) -> str | None:
-    """Returns the release that a path names, in its last part that names one."""
-    for part in reversed(path.parts):
-        numbers = set(re.findall(r"(?<!\d)[467]00(?!\d)", part))
-        if len(numbers) == 1:
-            suffix = "_2020" if numbers == {"700"} and "2020" in part else ""
-            return f"k{numbers.pop()}{suffix}"
-    return None
 
 
 def _by_youtube_id(table: Iterable[str]) -> dict[str, list[str]]:

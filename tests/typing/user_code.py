@@ -1,4 +1,4 @@
-"""What users write, for type checkers alone: `types_test.py` runs mypy over it.
+"""What users write, for type checkers alone: mypy checks it with the package.
 
 A line with `type: ignore` has to be an error: mypy says where it is none any more.
 """
