@@ -212,8 +212,10 @@ def test_nothing_else_imports_them():
         if path.name == "wheels.py":
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            modules = [alias.name for alias in getattr(node, "names", ())]
+            modules = []
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
             if isinstance(node, ast.ImportFrom):
                 modules = [node.module]
-            if isinstance(node, ast.Import | ast.ImportFrom):
+            if modules:
                 assert not {name.split(".")[0] for name in modules} & set(WHEELS), path

@@ -72,6 +72,10 @@ def stored(builder) -> list[dict]:
         {
             **example,
             "video": [tf.io.decode_jpeg(j, **decode).numpy() for j in example["video"]],
+            "halves": [
+                tf.io.decode_jpeg(j, ratio=2, **decode).numpy()
+                for j in example["video"]
+            ],
         }
         for example in tfds.as_numpy(examples)
     ]
@@ -80,7 +84,16 @@ def stored(builder) -> list[dict]:
 def by_hand(example: dict, spec: ClipSpec, rng: np.random.Generator) -> dict:
     """Decodes all frames of a video and takes a clip out of them."""
     frames = windows.draw_frames(rng, len(example["video"]), example["fps"], spec)
-    view = crops.draw_view(rng, *example["video"][0].shape[:2], spec)
+    size = example["video"][0].shape[:2]
+    view = crops.draw_view(rng, *size, spec)
+    decoded = example["video"]
+    if (
+        view.scaled == size
+        and not any(edge % 2 for box in view.boxes for edge in box)
+        and (2 * np.array(view.size) <= np.array(view.boxes)[:, 2:]).all()
+    ):
+        decoded, boxes = example["halves"], (np.array(view.boxes) // 2).tolist()
+        view = view._replace(scaled=decoded[0].shape[:2], boxes=boxes)
 
     def resized(pixels, size):
         if pixels.shape[:2] == tuple(size):
@@ -91,7 +104,7 @@ def by_hand(example: dict, spec: ClipSpec, rng: np.random.Generator) -> dict:
 
     def cut(frame, box):
         top, left, height, width = box
-        scaled = resized(example["video"][frame], view.scaled)
+        scaled = resized(decoded[frame], view.scaled)
         shown = resized(scaled[top : top + height, left : left + width], view.size)
         return shown[:, ::-1] if view.flip else shown
 
