@@ -509,6 +509,7 @@ def test_a_failing_shard_names_the_video_or_is_skipped(small, monkeypatch, caplo
     assert "skipped: video" in caplog.text
 
 
+@pytest.mark.slow
 @needs_fuse
 @pytest.mark.parametrize("suffix", [".mp4", ".ts", ".avi"])
 def test_a_disk_that_fails_is_not_the_end_of_a_video(tmp_path, suffix):

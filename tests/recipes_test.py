@@ -57,6 +57,7 @@ def test_pytorch_draws_anew_in_every_worker_and_epoch(source, persistent):
     assert len(set(epochs[0] + epochs[1])) > 20
 
 
+@pytest.mark.slow
 @needs("torch")
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_pytorch_with_a_seed_follows_set_epoch_in_workers_that_stay(seeded, method):
@@ -201,6 +202,7 @@ def grain_clips(source, host=0, num_hosts=1):
     )
 
 
+@pytest.mark.slow
 @needs("grain")
 def test_grain_draws_new_windows_in_every_epoch(source):
     windows = windows_of(grain_clips(source))
@@ -215,6 +217,7 @@ def test_grain_draws_new_windows_in_every_epoch(source):
     assert windows == windows_of(grain_clips(source))
 
 
+@pytest.mark.slow
 @needs("grain")
 def test_grain_shares_videos_among_hosts(source):
     whole = windows_of(grain_clips(source))
@@ -228,6 +231,7 @@ def test_grain_shares_videos_among_hosts(source):
     assert sorted(shares[0] + shares[1]) == sorted(whole)
 
 
+@pytest.mark.slow
 @needs("grain")
 def test_grain_goes_on_where_it_was_saved(source):
     batches = iter(grain_clips(source).to_iter_dataset())

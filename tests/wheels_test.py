@@ -175,6 +175,7 @@ for call in (
     ], done.stderr
 
 
+@pytest.mark.slow
 def test_reading_checking_indexing_and_drawing_need_no_extra(tmp_path, data_dir):
     write_tree(tmp_path / "videos", "train", {"a/one": 2})
     shutil.copytree(data_dir, tmp_path / "data")

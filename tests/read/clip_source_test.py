@@ -264,6 +264,7 @@ def test_what_the_user_keeps_is_never_overwritten(data_dir, spec):
         np.testing.assert_array_equal(array, copy)
 
 
+@pytest.mark.slow
 def test_what_a_user_keeps_of_load_clips_is_never_overwritten(data_dir):
     ds = kinetics_clips.load_clips(
         NAME, "train", SPECS["whole"], batch_size=2, data_dir=data_dir, num_epochs=25

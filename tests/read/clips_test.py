@@ -394,6 +394,7 @@ def test_a_copy_without_times_is_read_and_one_of_another_size_is_not(
         load(tmp_path)
 
 
+@pytest.mark.slow
 def test_streaming_runs_under_the_service_of_tf_data(streamed_dir):
     dispatcher = tf.data.experimental.service.DispatchServer()
     worker = tf.data.experimental.service.WorkerServer(

@@ -95,6 +95,7 @@ def test_memory_is_used_again_and_forgotten_when_it_is_not(index, own_engine):
     assert len(own_engine.pool._things) <= 2 + process_engine._MAX_FREE
 
 
+@pytest.mark.slow
 def test_sources_that_are_gone_again_disturb_no_process(index, own_engine):
     """One that has had no task for a while hears late of what came and went."""
     for key in range(30):
@@ -131,6 +132,7 @@ class DeadlyIndex(FrameIndex):
         return DeadlyIndex, (self.path,)
 
 
+@pytest.mark.slow
 def test_a_clip_that_ends_every_process_is_an_error(index, own_engine):
     source = Source([DeadlyIndex(index.path)], ClipSpec(length=8))
     with pytest.raises(RuntimeError, match=r"^2 processes that decode have ended, one"):
@@ -138,6 +140,7 @@ def test_a_clip_that_ends_every_process_is_an_error(index, own_engine):
     assert_right(own_engine.read(source, [(0, 1), (0, 2)], 5), 2)
 
 
+@pytest.mark.slow
 def test_others_batches_outlive_a_deadly_clip(index, own_engine):
     """In threads of their own, as tf.data reads them."""
     deadly = Source([DeadlyIndex(index.path)], ClipSpec(length=8))
@@ -168,6 +171,7 @@ def test_processes_that_cannot_start_leave_it_to_threads(monkeypatch, data_dir, 
     assert caplog.text.count("Threads decode") == 1
 
 
+@pytest.mark.slow
 def test_a_batch_may_have_any_number_of_clips(index, own_engine):
     source = Source([index], ClipSpec(length=1))
     for num_clips in (1, 700, 3000):
@@ -175,6 +179,7 @@ def test_a_batch_may_have_any_number_of_clips(index, own_engine):
         assert_right(decoded, num_clips)
 
 
+@pytest.mark.slow
 def test_batches_that_are_kept_need_no_end_of_files(data_dir):
     script = (
         SCRIPT
@@ -209,6 +214,7 @@ def test_a_process_that_cannot_be_replaced_leaves_it_to_threads(
     assert "Threads decode, and no processes: [Errno 11] Resource" in caplog.text
 
 
+@pytest.mark.slow
 def test_who_is_interrupted_leaves_the_replacement_to_others(
     index, own_engine, monkeypatch
 ):
@@ -226,6 +232,7 @@ def test_who_is_interrupted_leaves_the_replacement_to_others(
     assert_right(own_engine.read(source, [(0, 0), (0, 1)], 2), 2)
 
 
+@pytest.mark.slow
 def test_replacements_that_cannot_start_leave_it_to_threads(
     index, own_engine, monkeypatch, caplog
 ):
@@ -247,6 +254,7 @@ def test_a_process_that_dies_in_its_sleep_is_replaced(own_engine):
     assert before[1] in pids(own_engine)
 
 
+@pytest.mark.slow
 def test_a_late_process_does_not_write_into_what_was_returned(index, own_engine):
     source = Source([index], ClipSpec(length=64))
     stopped, killed = pids(own_engine)
@@ -305,6 +313,7 @@ def test_a_default_timeout_of_sockets_is_not_ours(data_dir):
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
+@pytest.mark.slow
 def test_a_short_program_ends_without_a_word(data_dir):
     script = """
 import sys, kinetics_clips
@@ -364,6 +373,7 @@ def test_no_process_outlives_its_parent(data_dir, end):
     assert not [n for n in os.listdir("/dev/shm") if any(pid in n for pid in ours)]
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_batch_leaves_the_next_ones_right(data_dir):
     script = (
         SCRIPT

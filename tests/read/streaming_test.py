@@ -156,6 +156,7 @@ def corners_of(clip: np.ndarray, frames: np.ndarray) -> list[tuple[int, int]]:
     return found
 
 
+@pytest.mark.slow
 def test_crop_is_one_random_square_for_all_frames(example, whole_frames):
     spec = ClipSpec(length=4, crop=64)
     corners = set()
@@ -291,6 +292,7 @@ def test_sample_clip_without_a_seed_draws_anew(raw):
     assert first != second
 
 
+@pytest.mark.slow
 def test_the_lines_of_the_docstring_are_reproducible(raw):
     def epochs():
         keys = tf.data.Dataset.random(seed=0, rerandomize_each_iteration=True).batch(2)

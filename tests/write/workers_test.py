@@ -213,6 +213,7 @@ def test_what_a_video_may_have_caused_costs_one_video(tmp_path, error):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "error",
     [
