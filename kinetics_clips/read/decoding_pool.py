@@ -213,7 +213,7 @@ class _Process:
         for end in (self._news, theirs):
             end.settimeout(None)  # whatever the program's default is
         # A process that hangs must not make this one hang.
-        timeout = struct.pack("ll", int(PATIENCE), 0)
+        timeout = struct.pack("ll", *divmod(round(PATIENCE * 1e6), 1_000_000))
         self._news.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
         files = tasks.descriptor, theirs.fileno(), busy_with.file.descriptor
         with theirs:

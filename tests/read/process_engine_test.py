@@ -18,7 +18,7 @@ from conftest import numbers, wait_for_processes
 from processes import run_script
 
 from kinetics_clips import ClipSource, ClipSpec
-from kinetics_clips.read import process_engine
+from kinetics_clips.read import decoding_pool, process_engine
 from kinetics_clips.read.decoding_pool import DecodingPool
 from kinetics_clips.read.decoding_process import MARK
 from kinetics_clips.read.decoding_task import Source
@@ -33,17 +33,29 @@ def engine() -> ProcessEngine:
     return wait_for_processes()
 
 
+@pytest.fixture(scope="module")
+def spare_pools() -> list[DecodingPool]:
+    """Pools that tests have left behind in order: to start one takes a second."""
+    return []
+
+
 @pytest.fixture
-def own_engine():
-    """Processes of the test alone, which it may kill."""
-    engine = ProcessEngine(DecodingPool(2))
-    engine.pool.start()
-    end = time.monotonic() + 60
-    while not engine.pool.are_ready():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    yield engine
-    engine.pool.close_inherited()
+def own_engine(spare_pools, monkeypatch):
+    """Processes of the test alone, which it may kill; who waits for them soon knows."""
+    for module in (decoding_pool, process_engine):
+        monkeypatch.setattr(module, "PATIENCE", 0.2)
+    pool = spare_pools.pop() if spare_pools else DecodingPool(2)
+    if not pool.deaths and not pool.are_ready():
+        pool.start()
+        end = time.monotonic() + 60
+        while not pool.are_ready():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+    yield ProcessEngine(pool)
+    if pool.deaths or not pool.are_ready():
+        pool.close_inherited()
+    else:
+        spare_pools.append(pool)
 
 
 def pids(engine: ProcessEngine) -> list[int]:
@@ -81,6 +93,8 @@ def test_a_batch_is_not_written_to_while_it_is_referred_to(index, engine):
 
 
 def test_memory_is_used_again_and_forgotten_when_it_is_not(index, own_engine):
+    gc.collect()  # what other tests of these processes have left
+    own_engine.pool._tell_forgotten()
     source = Source([index], ClipSpec(length=8))
     for key in range(30):
         own_engine.read(source, [(0, 0)], key)
@@ -102,7 +116,6 @@ def test_sources_that_are_gone_again_disturb_no_process(index, own_engine):
         source = Source([index], ClipSpec(length=4 + key))
         assert_right(own_engine.read(source, [(0, 0)], key), 1)
         del source
-        gc.collect()
     source = Source([index], ClipSpec(length=8))
     for key in range(10):
         assert_right(own_engine.read(source, [(0, 0), (0, 1)] * 8, key), 16)
@@ -227,7 +240,7 @@ def test_who_is_interrupted_leaves_the_replacement_to_others(
     monkeypatch.setattr(own_engine.pool, "_start", interrupted)
     for pid in pids(own_engine):
         os.kill(pid, signal.SIGKILL)
-    with pytest.raises(KeyboardInterrupt, match=""):
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
         own_engine.read(source, [(0, 0)], 1)
     assert_right(own_engine.read(source, [(0, 0), (0, 1)], 2), 2)
 
