@@ -340,7 +340,8 @@ source.batch([0])
 
 
 SCRIPT = """
-import os, sys, time
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # some shells ignore it
 import kinetics_clips
 from kinetics_clips.read import process_engine
 source = kinetics_clips.ClipSource(
