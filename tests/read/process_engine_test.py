@@ -365,18 +365,21 @@ def gone(pid: int) -> bool:
 @pytest.mark.parametrize("end", ["killed", "done", "interrupted"])
 def test_no_process_outlives_its_parent(data_dir, end):
     goes_on = "" if end == "done" else "while True: source.batch(range(3))"
-    run = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", SCRIPT + goes_on, str(data_dir)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    children = [int(word) for word in run.stdout.readline().split()]
-    assert len(children) == 2
-    if end != "done":
-        time.sleep(0.3)
-        run.send_signal(signal.SIGKILL if end == "killed" else signal.SIGINT)
-    _, err = run.communicate(timeout=60)
+    ) as run:
+        try:
+            children = [int(word) for word in run.stdout.readline().split()]
+            assert len(children) == 2
+            if end != "done":
+                time.sleep(0.3)
+                run.send_signal(signal.SIGKILL if end == "killed" else signal.SIGINT)
+            _, err = run.communicate(timeout=60)
+        finally:
+            run.kill()
     assert ("KeyboardInterrupt" in err) == (end == "interrupted")
     limit = time.monotonic() + 30
     while not all(map(gone, children)):
