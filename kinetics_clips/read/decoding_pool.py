@@ -18,6 +18,7 @@ import struct
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Sequence
 
 import numpy as np
@@ -107,17 +108,18 @@ class DecodingPool:
         for process in list(self._processes.values()):
             process.kill()
 
-    def add(self, kind: bytes, file: OpenFile) -> int:
-        """Returns a number by which tasks may refer to a file until it is forgotten."""
+    def add(self, kind: bytes, file: OpenFile, owner: object) -> int:
+        """Returns a number by which tasks may refer to a file while its owner lives.
+
+        The processes forget it soon after.
+        """
         number = next(self._numbers)
+        # Objects end anywhere, also under a lock: no more than this is done there.
+        weakref.finalize(owner, self._forgotten.append, number).atexit = False
         self._things[number] = kind, file
         for process in list(self._processes.values()):
             process.tell(kind, number, file)
         return number
-
-    def forget(self, number: int) -> None:
-        """Makes the processes forget a file, soon; may be called from anywhere."""
-        self._forgotten.append(number)
 
     def send(self, tasks: np.ndarray) -> None:
         """Gives tasks to the processes; waits until there is room for all of them.

@@ -54,8 +54,7 @@ class _Signal:
 
     def __init__(self, pool: DecodingPool):
         self._file = OpenFile(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
-        self.number = pool.add(SIGNAL, self._file)
-        weakref.finalize(self, pool.forget, self.number).atexit = False
+        self.number = pool.add(SIGNAL, self._file, self)
         # Edge-triggered: to read the event would be one more call in which the lock of
         # the interpreter goes to another thread, which keeps it for 5 ms.
         self._poll = select.epoll()
@@ -219,15 +218,13 @@ class ProcessEngine:
             memory = SharedMemory(len(pickled))
             memory.array[:] = np.frombuffer(pickled, np.uint8)
             memory.leave()  # some processes may hear of it when it is gone here
-            number = self.pool.add(SOURCE, memory.file)
+            number = self.pool.add(SOURCE, memory.file, source)
             self._sources[source] = number
-            weakref.finalize(source, self.pool.forget, number).atexit = False
         return number
 
     def _new_memory(self, num_bytes: int) -> SharedMemory:
         memory = SharedMemory(num_bytes)
-        memory.number = self.pool.add(MEMORY, memory.file)
-        weakref.finalize(memory, self.pool.forget, memory.number).atexit = False
+        memory.number = self.pool.add(MEMORY, memory.file, memory)
         return memory
 
     def leave_lent(self) -> None:
