@@ -14,7 +14,7 @@ from typing import NamedTuple
 from kinetics_clips import wording
 from kinetics_clips.write import annotations, archives, releases, sources, tables
 from kinetics_clips.write.annotations import SPLITS, Annotation, Labels
-from kinetics_clips.write.releases import FOLDER, SIBLINGS
+from kinetics_clips.write.releases import FOLDER
 from kinetics_clips.write.sources import File, as_utf8
 
 _log = logging.getLogger(__name__)
@@ -431,7 +431,8 @@ def _read_tables(
             by_release[releases.named(path.relative_to(root))].append(path)
         else:
             others.append(path)
-    own = by_release[release] + by_release[None] or by_release[SIBLINGS.get(release)]
+    own = by_release[release] + by_release[None]
+    own = own or by_release[releases.SIBLINGS.get(release)]
     for path in sorted(set().union(*by_release.values()) - set(own)):
         _log.warning("%s: passed over, because it is of another release", path)
     by_split: dict[str, dict[str, Annotation]] = {}
