@@ -532,7 +532,10 @@ def _torchcodec(
     data: Data, keyframes: bool, seek_mode: str | None = "exact"
 ) -> Iterator[int]:
     """Reads with torchcodec; without a `seek_mode`, frame mappings tell it where."""
-    from torchcodec.decoders import VideoDecoder
+    try:
+        from torchcodec.decoders import VideoDecoder
+    except RuntimeError as error:  # it finds no library of FFmpeg
+        raise ImportError(str(error).splitlines()[0]) from error
 
     paths = _videos(data, keyframes)
     options = [
@@ -649,7 +652,7 @@ def _rate(data: Data, way: str, seconds: float) -> dict:
         return {"rate": _rate_of(_WAYS[way].read(data), seconds)}
     except ImportError as error:
         return {"missing": str(error)}
-    except (OSError, RuntimeError) as error:  # a library that finds none of its own
+    except OSError as error:  # a library that finds none of its own
         return {"missing": f"{type(error).__name__}: {str(error).splitlines()[0]}"}
 
 
