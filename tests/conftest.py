@@ -126,6 +126,12 @@ def numbers(frames) -> list[int]:
     return [synthetic.read_number(frame) for frame in np.asarray(frames)]
 
 
+def psnr(one: np.ndarray, other: np.ndarray) -> float:
+    """Returns the peak signal-to-noise ratio of uint8 pictures, in decibels."""
+    error = np.mean((one.astype(float) - other) ** 2)
+    return 10 * np.log10(255**2 / max(error, 1e-9))
+
+
 def set_display_matrix(path: Path, a: float, b: float, c: float, d: float) -> None:
     """Writes a display matrix, `[[a, b], [c, d]]`, into the header of an MP4 file."""
     content = bytearray(path.read_bytes())

@@ -4,6 +4,7 @@ import pickle
 import shutil
 from pathlib import Path
 
+import halves
 import numpy as np
 import pytest
 import simplejpeg
@@ -86,14 +87,10 @@ def by_hand(example: dict, spec: ClipSpec, rng: np.random.Generator) -> dict:
     frames = windows.draw_frames(rng, len(example["video"]), example["fps"], spec)
     size = example["video"][0].shape[:2]
     view = crops.draw_view(rng, *size, spec)
-    decoded = example["video"]
-    if (
-        view.scaled == size
-        and not any(edge % 2 for box in view.boxes for edge in box)
-        and (2 * np.array(view.size) <= np.array(view.boxes)[:, 2:]).all()
-    ):
-        decoded, boxes = example["halves"], (np.array(view.boxes) // 2).tolist()
-        view = view._replace(scaled=decoded[0].shape[:2], boxes=boxes)
+    decoded, boxes = example["video"], np.array(view.boxes)
+    if halves.are_decoded(size, view.scaled, boxes, view.size):
+        decoded, boxes = example["halves"], boxes // 2
+        view = view._replace(scaled=decoded[0].shape[:2], boxes=boxes.tolist())
 
     def resized(pixels, size):
         if pixels.shape[:2] == tuple(size):

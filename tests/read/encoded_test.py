@@ -1,5 +1,6 @@
 import pickle
 
+import halves
 import numpy as np
 import pytest
 import simplejpeg
@@ -83,21 +84,12 @@ def jpegs_of(clip: EncodedClip) -> list[bytes]:
 
 
 def decoded(clip: EncodedClip) -> np.ndarray:
-    """Makes the pixels of a clip as its fields say, each JPEG decoded as a whole.
-
-    But at half the size where boxes shrink to half or less, and begin and end between
-    two of its pixels.
-    """
+    """Makes the pixels of a clip as its fields say; JPEGs are decoded as a whole, or at
+    half their size."""
     jpegs, boxes, scaled_size = jpegs_of(clip), clip["boxes"], clip["scaled_size"]
     whole_size = simplejpeg.decode_jpeg_header(jpegs[0])[:2]
     least: dict[str, int] = {}
-    if (
-        scaled_size == whole_size
-        and min(clip["size"]) >= 8
-        and not (boxes % 2).any()
-        and not any(side % 2 for side in whole_size)
-        and (boxes[:, 2:] >= 2 * np.array(clip["size"])).all()
-    ):
+    if halves.are_decoded(whole_size, scaled_size, boxes, clip["size"]):
         boxes, scaled_size = boxes // 2, tuple(side // 2 for side in whole_size)
         least = dict(zip(("min_height", "min_width"), scaled_size, strict=True))
     frames = [

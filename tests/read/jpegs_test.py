@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 import simplejpeg
+from conftest import psnr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -39,11 +40,6 @@ def test_rows_are_those_of_a_full_decode(height, width, sampling, quality, data)
         pixels = np.zeros((height, width, 3), np.uint8)
         jpegs.decode(np.frombuffer(bytearray(jpeg), np.uint8), pixels, num_rows)
         np.testing.assert_array_equal(pixels[:num_rows], whole[:num_rows])
-
-
-def psnr(one: np.ndarray, other: np.ndarray) -> float:
-    error = np.mean((one.astype(float) - other) ** 2)
-    return 10 * np.log10(255**2 / max(error, 1e-9))
 
 
 @settings(max_examples=100)

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 import simplejpeg
-from conftest import SHARED, needs_shared
+from conftest import SHARED, needs_shared, psnr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,11 +19,6 @@ def textured(height: int, width: int) -> np.ndarray:
         picture += cv2.resize(cells, (width, height)) * 2**octave
     low, high = picture.min(), picture.max()
     return ((picture - low) / (high - low) * 255).astype(np.uint8)
-
-
-def psnr(one: np.ndarray, other: np.ndarray) -> float:
-    error = np.mean((one.astype(float) - other) ** 2)
-    return 10 * np.log10(255**2 / max(error, 1e-9))
 
 
 def put(pixels: np.ndarray, height: int, width: int, flip: bool = False) -> np.ndarray:
